@@ -1,0 +1,124 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"time"
+
+	"github.com/fluxcd/pkg/runtime/logger"
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+	"k8s.io/client-go/discovery"
+	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/clientcmd"
+
+	"github.com/mainstay-dev/mainstay/controller/internal/manager"
+)
+
+// reachTimeout bounds the first question to the API server.
+const reachTimeout = 10 * time.Second
+
+func newControllerCommand() *cobra.Command {
+	var (
+		opts       = manager.Default()
+		logOptions logger.Options
+		kubeconfig string
+	)
+	cmd := &cobra.Command{
+		Use:   "controller",
+		Short: "Run the controller",
+		Long: `Run the controller: audit the cluster by its rules, watch its Lifelines and
+heal them. Any number of replicas may run; the one that holds the Lease acts.
+Losing the Lease ends the process with a non-zero exit code.`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			opts.Log = logger.NewLogger(logOptions)
+			logger.SetLogger(opts.Log)
+			return runController(cmd.Context(), kubeconfig, opts)
+		},
+	}
+	fs := cmd.Flags()
+	fs.StringVar(&kubeconfig, "kubeconfig", "", "Path to a kubeconfig. Without it: $KUBECONFIG, the pod's own service account, or ~/.kube/config.")
+	bindManagerFlags(fs, &opts)
+	logOptions.BindFlags(fs)
+	return cmd
+}
+
+func bindManagerFlags(fs *pflag.FlagSet, opts *manager.Options) {
+	if name := os.Getenv("POD_NAME"); name != "" {
+		opts.PodName = name
+	}
+	if namespace := os.Getenv("POD_NAMESPACE"); namespace != "" {
+		opts.PodNamespace = namespace
+	}
+	fs.StringVar(&opts.PodName, "pod-name", opts.PodName, "Name of this pod ($POD_NAME): the holder identity of the Lease.")
+	fs.StringVar(&opts.PodNamespace, "pod-namespace", opts.PodNamespace, "Namespace of this pod ($POD_NAMESPACE): where the Lease and the Interventions are.")
+	fs.BoolVar(&opts.LeaderElect, "leader-elect", opts.LeaderElect, "Act only while holding the Lease. Turn it off for local work with a single process.")
+	fs.DurationVar(&opts.LeaseDuration, "leader-election-lease-duration", opts.LeaseDuration, "How long after the last renewal seen another replica may take the Lease. Small clusters may use 30s, with a renew deadline of 20s and a retry period of 5s.")
+	fs.DurationVar(&opts.RenewDeadline, "leader-election-renew-deadline", opts.RenewDeadline, "How long the leader tries to renew before it gives up and exits.")
+	fs.DurationVar(&opts.RetryPeriod, "leader-election-retry-period", opts.RetryPeriod, "Pause between two tries to take or renew the Lease.")
+	fs.StringVar(&opts.MetricsAddr, "metrics-addr", opts.MetricsAddr, "Address of the metrics endpoint; 0 turns it off.")
+	fs.StringVar(&opts.HealthAddr, "health-addr", opts.HealthAddr, "Address of /healthz and /readyz; 0 turns it off.")
+	fs.StringSliceVar(&opts.FluxNamespaces, "flux-namespaces", opts.FluxNamespaces, "Namespaces of Flux: a Lifeline there sees the revision lag of all namespaces, any other that of its own.")
+	fs.DurationVar(&opts.InterventionRetention, "intervention-retention", opts.InterventionRetention, "How long an Intervention is kept.")
+	fs.IntVar(&opts.ExpressionCacheSize, "expression-cache-size", opts.ExpressionCacheSize, "How many rules' compiled expressions are kept.")
+}
+
+func runController(ctx context.Context, kubeconfig string, opts manager.Options) error {
+	if err := opts.Validate(); err != nil {
+		return err
+	}
+	cfg, err := restConfig(kubeconfig)
+	if err != nil {
+		return err
+	}
+	if err := reach(cfg, opts); err != nil {
+		return err
+	}
+	mgr, err := manager.New(cfg, opts)
+	if err != nil {
+		return err
+	}
+	opts.Log.Info("starting", "version", version, "podName", opts.PodName, "podNamespace", opts.PodNamespace)
+	if err := mgr.Start(ctx); err != nil {
+		return fmt.Errorf("run the controller: %w", err)
+	}
+	return nil
+}
+
+// restConfig follows kubectl: an explicit path, $KUBECONFIG, the pod's service
+// account, the home directory.
+func restConfig(path string) (*rest.Config, error) {
+	rules := clientcmd.NewDefaultClientConfigLoadingRules()
+	rules.ExplicitPath = path
+	cfg, err := clientcmd.NewNonInteractiveDeferredLoadingClientConfig(rules, &clientcmd.ConfigOverrides{}).ClientConfig()
+	switch {
+	case err == nil:
+		return cfg, nil
+	case path != "":
+		return nil, fmt.Errorf("load the kubeconfig %s: %w", path, err)
+	case clientcmd.IsEmptyConfig(err) || errors.Is(err, rest.ErrNotInCluster):
+		return nil, fmt.Errorf("find a cluster: %w; pass --kubeconfig, set KUBECONFIG, or run in a pod", err)
+	default:
+		return nil, fmt.Errorf("load the kubeconfig: %w", err)
+	}
+}
+
+// reach asks the API server for its version, so that a wrong address is an
+// error at once and not two minutes of silence.
+func reach(cfg *rest.Config, opts manager.Options) error {
+	cfg = rest.CopyConfig(cfg)
+	cfg.Timeout = reachTimeout
+	client, err := discovery.NewDiscoveryClientForConfig(cfg)
+	if err != nil {
+		return fmt.Errorf("make a client for %s: %w", cfg.Host, err)
+	}
+	server, err := client.ServerVersion()
+	if err != nil {
+		return fmt.Errorf("reach the API server at %s: %w; check --kubeconfig and the network", cfg.Host, err)
+	}
+	opts.Log.Info("reached the API server", "host", cfg.Host, "serverVersion", server.GitVersion)
+	return nil
+}

@@ -1,0 +1,174 @@
+package audit
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+
+	"github.com/mainstay-dev/mainstay/controller/api/v1alpha1"
+	"github.com/mainstay-dev/mainstay/controller/internal/expr"
+	"github.com/mainstay-dev/mainstay/controller/internal/informer"
+	"github.com/mainstay-dev/mainstay/controller/internal/rule"
+)
+
+// objectRef names an object of a resource.
+type objectRef struct {
+	gvr             schema.GroupVersionResource
+	namespace, name string
+}
+
+// pending is what has to be evaluated again.
+type pending struct {
+	all        bool
+	namespaces map[string]struct{}
+	objects    map[objectRef]struct{}
+}
+
+func (p *pending) empty() bool {
+	return !p.all && len(p.namespaces) == 0 && len(p.objects) == 0
+}
+
+func (p *pending) namespace(name string) {
+	if p.namespaces == nil {
+		p.namespaces = map[string]struct{}{}
+	}
+	p.namespaces[name] = struct{}{}
+}
+
+func (p *pending) object(ref objectRef) {
+	if p.objects == nil {
+		p.objects = map[objectRef]struct{}{}
+	}
+	p.objects[ref] = struct{}{}
+}
+
+// reference is a rule's reference and the resource that it is served as.
+type reference struct {
+	rule.Reference
+	gvr        schema.GroupVersionResource
+	namespaced bool
+}
+
+// state is what the engine knows of one generation of one rule.
+type state struct {
+	uid        types.UID
+	generation int64
+	suspended  bool
+	severity   v1alpha1.Severity
+	mistakes   field.ErrorList
+
+	// rule is nil where there are mistakes.
+	rule *rule.Rule
+	// matches and references are the served resources; absent says what is not
+	// served, and refused what a namespaced Rule may not refer to.
+	matches    []rule.APIResource
+	references []reference
+	absent     []string
+	refused    []string
+
+	pending pending
+	expires time.Time
+
+	// records are touched by the one worker that evaluates the rule.
+	records records
+	// found is what the last batch left.
+	found *found
+}
+
+// usable says whether the rule can be evaluated at all.
+func (s *state) usable() bool {
+	return s.rule != nil && !s.suspended && len(s.refused) == 0
+}
+
+// resolve finds the resources that the rule reads among those that are served,
+// and returns what it wants of them.
+func (s *state) resolve(objects Objects) informer.Wants {
+	s.matches, s.references, s.absent, s.refused = nil, nil, nil, nil
+	if s.rule == nil || s.suspended || !objects.Discovered() {
+		return nil
+	}
+	served := objects.Resources()
+	resources := make([]rule.APIResource, len(served))
+	for i := range served {
+		resources[i] = rule.APIResource(served[i])
+	}
+	s.matches = s.rule.Resources(resources)
+	for _, ref := range s.rule.References() {
+		i := slices.IndexFunc(served, func(r informer.Resource) bool {
+			return r.Group == ref.GVK.Group && r.Version == ref.GVK.Version && r.Kind == ref.GVK.Kind
+		})
+		switch {
+		case i < 0:
+			s.absent = append(s.absent, fmt.Sprintf("refs.%s refers to kind %s of %s, which the API server does not serve",
+				ref.Name, ref.GVK.Kind, ref.GVK.GroupVersion()))
+		case s.rule.Key().Kind == rule.KindRule && !served[i].Namespaced:
+			s.refused = append(s.refused, fmt.Sprintf("refs.%s refers to the cluster-scoped kind %s: a namespaced Rule refers to its own namespace only",
+				ref.Name, ref.GVK.Kind))
+		default:
+			s.references = append(s.references, reference{Reference: ref, gvr: served[i].GroupVersionResource, namespaced: served[i].Namespaced})
+		}
+	}
+	if !s.usable() {
+		return nil
+	}
+
+	wants := informer.Wants{}
+	want := func(gvr schema.GroupVersionResource, mask expr.Mask) {
+		if have, ok := wants[gvr]; ok {
+			mask = have.Union(mask)
+		}
+		wants[gvr] = mask
+	}
+	for _, match := range s.matches {
+		want(match.GroupVersionResource, s.rule.Reads())
+	}
+	for _, ref := range s.references {
+		want(ref.gvr, s.rule.ReadsOf(ref.Name))
+	}
+	if len(s.matches) > 0 && s.rule.NeedsNamespace() {
+		want(namespaces, expr.WholeObject())
+	}
+	return wants
+}
+
+// audits says whether the rule is evaluated on objects of a resource.
+func (s *state) audits(gvr schema.GroupVersionResource) bool {
+	return s.usable() && slices.ContainsFunc(s.matches, func(r rule.APIResource) bool { return r.GroupVersionResource == gvr })
+}
+
+// uses says whether the rule reads a resource.
+func (s *state) uses(gvr schema.GroupVersionResource) bool {
+	return s.audits(gvr) ||
+		slices.ContainsFunc(s.references, func(r reference) bool { return r.gvr == gvr }) ||
+		(gvr == namespaces && s.usable() && s.rule.NeedsNamespace())
+}
+
+// background are the resources that every evaluation needs beside the object.
+func (s *state) background() []schema.GroupVersionResource {
+	var needed []schema.GroupVersionResource
+	for _, ref := range s.references {
+		needed = append(needed, ref.gvr)
+	}
+	if s.rule.NeedsNamespace() {
+		needed = append(needed, namespaces)
+	}
+	return needed
+}
+
+// describe lists resources for people.
+func describe(resources []rule.APIResource) string {
+	names := make([]string, len(resources))
+	for i, r := range resources {
+		names[i] = r.GroupResource().String()
+	}
+	slices.Sort(names)
+	if len(names) > 5 {
+		return fmt.Sprintf("%s and %d more", strings.Join(names[:5], ", "), len(names)-5)
+	}
+	return strings.Join(names, ", ")
+}

@@ -1,0 +1,144 @@
+package lifeline
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	ctrl "sigs.k8s.io/controller-runtime"
+
+	"github.com/mainstay-dev/mainstay/controller/api/v1alpha1"
+	"github.com/mainstay-dev/mainstay/controller/internal/lifeline"
+	"github.com/mainstay-dev/mainstay/controller/internal/status"
+)
+
+// report writes the status, the metrics, and an Event where a condition
+// turned.
+func (r *Reconciler) report(ctx context.Context, l *v1alpha1.Lifeline, verdict lifeline.Verdict, decision lifeline.Decision) (ctrl.Result, error) {
+	want := l.Status.DeepCopy()
+	want.ObservedGeneration = l.Generation
+	verdict.Apply(want)
+	var result ctrl.Result
+
+	set := func(kind string, is metav1.ConditionStatus, reason, message string) {
+		meta.SetStatusCondition(&want.Conditions, metav1.Condition{
+			Type: kind, Status: is, Reason: reason, Message: status.Truncate(message), ObservedGeneration: l.Generation,
+		})
+	}
+	if verdict.Reason == v1alpha1.ReasonInvalidSpec {
+		set(v1alpha1.ConditionReady, metav1.ConditionFalse, verdict.Reason, verdict.Message)
+		set(v1alpha1.ConditionStalled, metav1.ConditionTrue, verdict.Reason, verdict.Message)
+	} else {
+		// A Lifeline that would not survive is a finding, not a fault of the
+		// object: a Flux health check must not fail over it.
+		set(v1alpha1.ConditionReady, metav1.ConditionTrue, v1alpha1.ReasonSucceeded, "judged "+plural(len(want.Members), "member"))
+		meta.RemoveStatusCondition(&want.Conditions, v1alpha1.ConditionStalled)
+	}
+	set(v1alpha1.ConditionSurvivable, conditionStatus(verdict.Survives), verdict.Reason, verdict.Message)
+	set(v1alpha1.ConditionHealing, conditionStatus(decision.Reason == v1alpha1.ReasonRebalancing), decision.Reason, decision.Message)
+	result.RequeueAfter = r.reportLag(l, want, set)
+
+	r.measure(l, want)
+	written, err := r.statuses.Write(ctx, l, &l.Status, want)
+	if err != nil {
+		return result, err
+	}
+	switch written {
+	case status.Written:
+		r.announce(l, want)
+	case status.Conflict:
+		return ctrl.Result{RequeueAfter: conflictPause}, nil
+	case status.Unchanged, status.Gone:
+	}
+	return result, nil
+}
+
+// reportLag fills in the lag and returns when the next consumer would count.
+func (r *Reconciler) reportLag(l *v1alpha1.Lifeline, want *v1alpha1.LifelineStatus, set func(string, metav1.ConditionStatus, string, string)) time.Duration {
+	if l.Spec.Lag == nil {
+		want.Lagging = nil
+		meta.RemoveStatusCondition(&want.Conditions, v1alpha1.ConditionAlive)
+		return 0
+	}
+	now := r.clock.Now()
+	lagging, next := r.lagging(l, now)
+	total := len(lagging)
+	if total > v1alpha1.MaxLagging {
+		lagging = lagging[:v1alpha1.MaxLagging]
+		r.metrics.Truncations.WithLabelValues("lagging").Inc()
+	}
+	want.Lagging = lagging
+	if total == 0 {
+		set(v1alpha1.ConditionAlive, metav1.ConditionTrue, v1alpha1.ReasonFollowing, "every consumer follows its source")
+	} else {
+		first := lagging[0]
+		set(v1alpha1.ConditionAlive, metav1.ConditionFalse, v1alpha1.ReasonRevisionLag, fmt.Sprintf(
+			"%s stopped although the status does not say so; longest: %s %s/%s has not attempted %s of %s since %s",
+			plural(total, "consumer"), first.Kind, first.Namespace, first.Name, first.SourceRevision, first.Source,
+			first.Since.UTC().Format(time.RFC3339)))
+	}
+	if next.IsZero() {
+		return 0
+	}
+	return max(next.Sub(now), time.Second)
+}
+
+// announce makes an Event of each condition that turned.
+func (r *Reconciler) announce(l *v1alpha1.Lifeline, want *v1alpha1.LifelineStatus) {
+	for kind, good := range map[string]metav1.ConditionStatus{
+		v1alpha1.ConditionSurvivable: metav1.ConditionTrue,
+		v1alpha1.ConditionAlive:      metav1.ConditionTrue,
+		v1alpha1.ConditionStalled:    metav1.ConditionFalse,
+	} {
+		now := meta.FindStatusCondition(want.Conditions, kind)
+		if now == nil {
+			continue
+		}
+		before := meta.FindStatusCondition(l.Status.Conditions, kind)
+		if before != nil && before.Status == now.Status && before.Reason == now.Reason {
+			continue
+		}
+		severity := corev1.EventTypeWarning
+		if now.Status == good {
+			severity = corev1.EventTypeNormal
+		}
+		r.recorder.Eventf(l, nil, severity, now.Reason, "Judge", "%s", now.Message)
+	}
+}
+
+func (r *Reconciler) measure(l *v1alpha1.Lifeline, want *v1alpha1.LifelineStatus) {
+	survives := 0.0
+	if want.Survives != nil && *want.Survives {
+		survives = 1
+	}
+	r.metrics.LifelineSurvives.WithLabelValues(l.Namespace, l.Name).Set(survives)
+	r.metrics.LifelineLagging.WithLabelValues(l.Namespace, l.Name).Set(float64(len(want.Lagging)))
+	r.metrics.LifelineMemberReady.DeletePartialMatch(map[string]string{"namespace": l.Namespace, "name": l.Name})
+	for _, m := range want.Members {
+		r.metrics.LifelineMemberReady.WithLabelValues(l.Namespace, l.Name, m.Name).Set(float64(m.Ready))
+	}
+}
+
+func (r *Reconciler) forget(namespace, name string) {
+	match := map[string]string{"namespace": namespace, "name": name}
+	r.metrics.LifelineSurvives.DeletePartialMatch(match)
+	r.metrics.LifelineLagging.DeletePartialMatch(match)
+	r.metrics.LifelineMemberReady.DeletePartialMatch(match)
+}
+
+func conditionStatus(is bool) metav1.ConditionStatus {
+	if is {
+		return metav1.ConditionTrue
+	}
+	return metav1.ConditionFalse
+}
+
+func plural(n int, word string) string {
+	if n == 1 {
+		return "1 " + word
+	}
+	return fmt.Sprintf("%d %ss", n, word)
+}

@@ -1,0 +1,100 @@
+package rule
+
+import (
+	"context"
+	"fmt"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/types"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/builder"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/controller"
+	"sigs.k8s.io/controller-runtime/pkg/handler"
+	"sigs.k8s.io/controller-runtime/pkg/predicate"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+
+	"github.com/mainstay-dev/mainstay/controller/api/v1alpha1"
+	"github.com/mainstay-dev/mainstay/controller/internal/rule"
+)
+
+// +kubebuilder:rbac:groups=mainstay.dev,resources=clusterrules;rules,verbs=get;list;watch
+
+// Audit evaluates rules.
+type Audit interface {
+	SetRule(key rule.Key, uid types.UID, generation int64, spec *v1alpha1.RuleSpec)
+	RemoveRule(key rule.Key)
+}
+
+// Loader hands rules to the audit, on every replica.
+type Loader struct {
+	reader client.Reader
+	audit  Audit
+}
+
+// NewLoader returns a Loader that reads rules with reader.
+func NewLoader(reader client.Reader, audit Audit) *Loader {
+	return &Loader{reader: reader, audit: audit}
+}
+
+// Reconcile hands over one rule.
+func (l *Loader) Reconcile(ctx context.Context, key rule.Key) (ctrl.Result, error) {
+	obj, spec, err := read(ctx, l.reader, key)
+	switch {
+	case apierrors.IsNotFound(err):
+		l.audit.RemoveRule(key)
+		return ctrl.Result{}, nil
+	case err != nil:
+		return ctrl.Result{}, err
+	case obj.GetDeletionTimestamp() != nil:
+		l.audit.RemoveRule(key)
+		return ctrl.Result{}, nil
+	}
+	l.audit.SetRule(key, obj.GetUID(), obj.GetGeneration(), spec)
+	return ctrl.Result{}, nil
+}
+
+// SetupWithManager registers the controller.
+func (l *Loader) SetupWithManager(mgr ctrl.Manager) error {
+	everywhere := false
+	err := watchRules(mgr, "rule-loader").
+		WithOptions(controller.TypedOptions[rule.Key]{NeedLeaderElection: &everywhere}).
+		Complete(l)
+	if err != nil {
+		return fmt.Errorf("set up the rule loader: %w", err)
+	}
+	return nil
+}
+
+// watchRules builds a controller that both kinds of rules are keys of.
+func watchRules(mgr ctrl.Manager, name string) *builder.TypedBuilder[rule.Key] {
+	keys := handler.TypedEnqueueRequestsFromMapFunc(func(_ context.Context, obj client.Object) []rule.Key {
+		return []rule.Key{keyOf(obj)}
+	})
+	return builder.TypedControllerManagedBy[rule.Key](mgr).
+		Named(name).
+		Watches(&v1alpha1.ClusterRule{}, keys, builder.WithPredicates(predicate.GenerationChangedPredicate{})).
+		Watches(&v1alpha1.Rule{}, keys, builder.WithPredicates(predicate.GenerationChangedPredicate{}))
+}
+
+var _ reconcile.TypedReconciler[rule.Key] = (*Loader)(nil)
+
+func keyOf(obj client.Object) rule.Key {
+	if _, ok := obj.(*v1alpha1.ClusterRule); ok {
+		return rule.Key{Kind: rule.KindClusterRule, Name: obj.GetName()}
+	}
+	return rule.Key{Kind: rule.KindRule, Namespace: obj.GetNamespace(), Name: obj.GetName()}
+}
+
+// read returns a rule of either kind, and its spec.
+func read(ctx context.Context, reader client.Reader, key rule.Key) (client.Object, *v1alpha1.RuleSpec, error) {
+	name := types.NamespacedName{Namespace: key.Namespace, Name: key.Name}
+	if key.Kind == rule.KindClusterRule {
+		var obj v1alpha1.ClusterRule
+		err := reader.Get(ctx, name, &obj)
+		return &obj, &obj.Spec, err
+	}
+	var obj v1alpha1.Rule
+	err := reader.Get(ctx, name, &obj)
+	return &obj, &obj.Spec, err
+}

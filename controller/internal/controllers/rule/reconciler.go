@@ -1,0 +1,213 @@
+package rule
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/tools/events"
+	"k8s.io/client-go/util/workqueue"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+	"sigs.k8s.io/controller-runtime/pkg/source"
+
+	"github.com/mainstay-dev/mainstay/controller/api/v1alpha1"
+	"github.com/mainstay-dev/mainstay/controller/internal/controllers/audit"
+	"github.com/mainstay-dev/mainstay/controller/internal/metrics"
+	"github.com/mainstay-dev/mainstay/controller/internal/rule"
+	"github.com/mainstay-dev/mainstay/controller/internal/status"
+)
+
+// +kubebuilder:rbac:groups=mainstay.dev,resources=clusterrules/status;rules/status,verbs=patch
+// +kubebuilder:rbac:groups=events.k8s.io,resources=events,verbs=create;patch
+
+const (
+	// gather is how long findings of one rule are gathered into one write: it
+	// bounds the writes to two a second and rule, and leaves half of the
+	// second in which a change has to become a finding.
+	gather = 500 * time.Millisecond
+
+	// conflictPause is how long a status that another manager owns is left
+	// alone.
+	conflictPause = 5 * time.Minute
+)
+
+// Findings are what the audit knows.
+type Findings interface {
+	Report(key rule.Key) (audit.Report, bool)
+	OnChange(f func(rule.Key))
+}
+
+// StatusWriter writes a status where it differs.
+type StatusWriter interface {
+	Write(ctx context.Context, obj client.Object, have, want any) (status.Result, error)
+}
+
+// Reconciler writes what the audit found. It runs on the leader only, warm on
+// the others.
+type Reconciler struct {
+	reader   client.Reader
+	findings Findings
+	statuses StatusWriter
+	recorder events.EventRecorder
+	metrics  *metrics.Metrics
+}
+
+var _ reconcile.TypedReconciler[rule.Key] = (*Reconciler)(nil)
+
+// NewReconciler returns a Reconciler that reads rules with reader.
+func NewReconciler(reader client.Reader, findings Findings, statuses StatusWriter, recorder events.EventRecorder, m *metrics.Metrics) *Reconciler {
+	return &Reconciler{reader: reader, findings: findings, statuses: statuses, recorder: recorder, metrics: m}
+}
+
+// SetupWithManager registers the controller.
+func (r *Reconciler) SetupWithManager(mgr ctrl.Manager) error {
+	changes := source.TypedFunc[rule.Key](func(_ context.Context, queue workqueue.TypedRateLimitingInterface[rule.Key]) error {
+		r.findings.OnChange(func(key rule.Key) { queue.AddAfter(key, gather) })
+		return nil
+	})
+	if err := watchRules(mgr, "rule").WatchesRawSource(changes).Complete(r); err != nil {
+		return fmt.Errorf("set up the rule controller: %w", err)
+	}
+	return nil
+}
+
+// Reconcile writes the status of one rule where the audit has something else
+// to say than the status does.
+func (r *Reconciler) Reconcile(ctx context.Context, key rule.Key) (ctrl.Result, error) {
+	obj, _, err := read(ctx, r.reader, key)
+	if apierrors.IsNotFound(err) {
+		r.forget(key)
+		return ctrl.Result{}, nil
+	}
+	if err != nil {
+		return ctrl.Result{}, err
+	}
+	report, known := r.findings.Report(key)
+	if !known || report.UID != obj.GetUID() || report.Generation != obj.GetGeneration() {
+		return ctrl.Result{}, nil // the audit says when it has got there
+	}
+
+	have := statusOf(obj)
+	want := wanted(have, report)
+	r.measure(key, report)
+	result, err := r.statuses.Write(ctx, obj, have, want)
+	if err != nil {
+		return ctrl.Result{}, err
+	}
+	switch result {
+	case status.Written:
+		r.announce(obj, report, have, want)
+	case status.Conflict:
+		return ctrl.Result{RequeueAfter: conflictPause}, nil
+	case status.Unchanged, status.Gone:
+	}
+	return ctrl.Result{}, nil
+}
+
+// wanted is the status that says what the report does.
+func wanted(have *v1alpha1.RuleStatus, report audit.Report) *v1alpha1.RuleStatus {
+	want := have.DeepCopy()
+	want.ObservedGeneration = report.Generation
+	want.Summary = report.Summary
+	want.Violations = report.Violations
+	condition := metav1.Condition{
+		Type: v1alpha1.ConditionReady, Status: report.Ready, ObservedGeneration: report.Generation,
+		Reason: report.Reason, Message: status.Truncate(report.Message),
+	}
+	meta.SetStatusCondition(&want.Conditions, condition)
+	if report.Stalled {
+		condition.Type, condition.Status = v1alpha1.ConditionStalled, metav1.ConditionTrue
+		meta.SetStatusCondition(&want.Conditions, condition)
+	} else {
+		meta.RemoveStatusCondition(&want.Conditions, v1alpha1.ConditionStalled)
+	}
+	return want
+}
+
+// announce makes an Event of a rule that stopped or began to work, and one on
+// each object that the status lists and did not list before. The status is
+// written first: whoever leads next compares with it and repeats nothing.
+func (r *Reconciler) announce(obj client.Object, report audit.Report, have, want *v1alpha1.RuleStatus) {
+	before := meta.FindStatusCondition(have.Conditions, v1alpha1.ConditionReady)
+	if before == nil || before.Reason != report.Reason {
+		severity := corev1.EventTypeNormal
+		if report.Ready == metav1.ConditionFalse {
+			severity = corev1.EventTypeWarning
+		}
+		if report.Ready != metav1.ConditionUnknown {
+			r.recorder.Eventf(obj, nil, severity, report.Reason, "Audit", "%s", status.Truncate(report.Message))
+		}
+	}
+	if report.Summary != nil && int(report.Summary.Fail+report.Summary.Error) > len(want.Violations) {
+		r.metrics.Truncations.WithLabelValues("violations").Inc()
+	}
+	for _, violation := range added(have.Violations, want.Violations) {
+		reason := "Violation"
+		if violation.Outcome == v1alpha1.OutcomeError {
+			reason = "EvaluationError"
+		}
+		about := &corev1.ObjectReference{
+			APIVersion: violation.APIVersion, Kind: violation.Kind, Namespace: violation.Namespace, Name: violation.Name,
+		}
+		r.recorder.Eventf(about, obj, corev1.EventTypeWarning, reason, "Audit",
+			"%s %s (%s): %s", keyOf(obj).Kind, obj.GetName(), report.Severity, violation.Message)
+	}
+}
+
+// added lists the violations that are new, or say something new.
+func added(have, want []v1alpha1.Violation) []v1alpha1.Violation {
+	known := make(map[v1alpha1.Violation]struct{}, len(have))
+	for _, v := range have {
+		known[v] = struct{}{}
+	}
+	var out []v1alpha1.Violation
+	for _, v := range want {
+		if _, ok := known[v]; !ok {
+			out = append(out, v)
+		}
+	}
+	return out
+}
+
+func (r *Reconciler) measure(key rule.Key, report audit.Report) {
+	ready := 0.0
+	if report.Ready == metav1.ConditionTrue {
+		ready = 1
+	}
+	r.metrics.RuleReady.WithLabelValues(key.Kind, key.Namespace, key.Name).Set(ready)
+	r.metrics.Findings.DeletePartialMatch(labels(key))
+	if report.Summary == nil {
+		return
+	}
+	for outcome, count := range map[v1alpha1.Outcome]int32{
+		v1alpha1.OutcomePass: report.Summary.Pass, v1alpha1.OutcomeFail: report.Summary.Fail,
+		v1alpha1.OutcomeError: report.Summary.Error, v1alpha1.OutcomeSkip: report.Summary.Skip,
+	} {
+		r.metrics.Findings.WithLabelValues(key.Kind, key.Namespace, key.Name, string(report.Severity), string(outcome)).Set(float64(count))
+	}
+}
+
+func (r *Reconciler) forget(key rule.Key) {
+	r.metrics.RuleReady.DeletePartialMatch(labels(key))
+	r.metrics.Findings.DeletePartialMatch(labels(key))
+}
+
+func labels(key rule.Key) map[string]string {
+	return map[string]string{"kind": key.Kind, "namespace": key.Namespace, "name": key.Name}
+}
+
+func statusOf(obj client.Object) *v1alpha1.RuleStatus {
+	switch typed := obj.(type) {
+	case *v1alpha1.ClusterRule:
+		return &typed.Status
+	case *v1alpha1.Rule:
+		return &typed.Status
+	}
+	return &v1alpha1.RuleStatus{}
+}

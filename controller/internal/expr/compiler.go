@@ -1,0 +1,69 @@
+package expr
+
+import (
+	"fmt"
+	"sync/atomic"
+
+	"github.com/google/cel-go/cel"
+	lru "github.com/hashicorp/golang-lru/v2"
+)
+
+// Compiler compiles sources and remembers the last ones, mistakes included. It
+// is safe for concurrent use; two callers that compile one new text at the same
+// time both do the work.
+type Compiler struct {
+	matchEnv *cel.Env
+	cache    *lru.Cache[string, compiled]
+
+	hits, misses, evictions atomic.Uint64
+}
+
+type compiled struct {
+	program *Program
+	errs    Errors
+}
+
+// Stats of a Compiler's cache since it was made.
+type Stats struct {
+	Hits, Misses, Evictions uint64
+	// Entries is how many texts the cache holds now.
+	Entries int
+}
+
+// NewCompiler returns a Compiler that remembers up to entries texts. It fails
+// where entries is not positive.
+func NewCompiler(entries int) (*Compiler, error) {
+	env, err := newMatchEnv()
+	if err != nil {
+		return nil, err
+	}
+	c := &Compiler{matchEnv: env}
+	c.cache, err = lru.NewWithEvict(entries, func(string, compiled) { c.evictions.Add(1) })
+	if err != nil {
+		return nil, fmt.Errorf("making a cache of %d compiled texts: %w", entries, err)
+	}
+	return c, nil
+}
+
+// Compile returns the program of a source, or everything that is wrong with it.
+func (c *Compiler) Compile(source *Source) (*Program, Errors) {
+	key := source.key()
+	if found, ok := c.cache.Get(key); ok {
+		c.hits.Add(1)
+		return found.program, found.errs
+	}
+	c.misses.Add(1)
+	program, errs := c.compile(source)
+	c.cache.Add(key, compiled{program: program, errs: errs})
+	return program, errs
+}
+
+// Stats returns the cache's counters.
+func (c *Compiler) Stats() Stats {
+	return Stats{
+		Hits:      c.hits.Load(),
+		Misses:    c.misses.Load(),
+		Evictions: c.evictions.Load(),
+		Entries:   c.cache.Len(),
+	}
+}

@@ -1,0 +1,123 @@
+package expr
+
+import (
+	"fmt"
+
+	"github.com/google/cel-go/cel"
+	"github.com/google/cel-go/common/types"
+
+	"k8s.io/apimachinery/pkg/util/version"
+	admissioncel "k8s.io/apiserver/pkg/admission/plugin/cel"
+	apiservercel "k8s.io/apiserver/pkg/cel"
+	"k8s.io/apiserver/pkg/cel/environment"
+)
+
+// Names of the variables that expressions see. The first five are upstream's.
+const (
+	objectVar    = admissioncel.ObjectVarName
+	oldObjectVar = admissioncel.OldObjectVarName
+	requestVar   = admissioncel.RequestVarName
+	namespaceVar = admissioncel.NamespaceVarName
+	variablesVar = admissioncel.VariableVarName
+	refsVar      = "refs"
+)
+
+// Type names as error messages print them. The first is upstream's.
+const (
+	variablesTypeName = "kubernetes.variables"
+	refsTypeName      = "mainstay.refs"
+)
+
+// newMatchEnv is the API server's environment with what every expression sees,
+// match conditions among them. As upstream, those see no variables, and a
+// namespaceObject that would always be null.
+func newMatchEnv() (*cel.Env, error) {
+	requestType := admissioncel.BuildRequestType()
+	set, err := environment.MustBaseEnvSet(environment.DefaultCompatibilityVersion()).Extend(
+		environment.VersionedOptions{
+			IntroducedVersion: version.MajorMinor(1, 0),
+			EnvOptions: []cel.EnvOption{
+				cel.Variable(objectVar, cel.DynType),
+				cel.Variable(oldObjectVar, cel.DynType),
+				cel.Variable(requestVar, requestType.CelType()),
+				selectorMatchesFunction(),
+				cel.Macros(cel.GlobalMacro(selectorMatchesName, 2, absentIsNull)),
+			},
+			DeclTypes: []*apiservercel.DeclType{requestType},
+		},
+		environment.StrictCostOpt,
+	)
+	if err != nil {
+		return nil, fmt.Errorf("extending the API server's CEL environment: %w", err)
+	}
+	return set.StoredExpressionsEnv(), nil
+}
+
+// newRuleEnv adds what validations, variables and messages see beyond that.
+// The fields of the two types are filled while a rule is compiled, so that a
+// variable sees those before it and nothing else.
+func newRuleEnv(base *cel.Env, variablesType, refsType *apiservercel.DeclType) (*cel.Env, error) {
+	namespaceType := admissioncel.BuildNamespaceType()
+	provider := apiservercel.NewDeclTypeProvider(namespaceType, variablesType, refsType)
+	provider.SetRecognizeKeywordAsFieldName(true)
+	options, err := provider.EnvOptions(base.CELTypeProvider())
+	if err != nil {
+		return nil, fmt.Errorf("declaring the types of a rule: %w", err)
+	}
+	options = append(options,
+		cel.Variable(namespaceVar, namespaceType.CelType()),
+		cel.Variable(variablesVar, variablesType.CelType()),
+		cel.Variable(refsVar, refsType.CelType()),
+	)
+	env, err := base.Extend(options...)
+	if err != nil {
+		return nil, fmt.Errorf("extending the CEL environment for a rule: %w", err)
+	}
+	return env, nil
+}
+
+func newRefsType(names []string) *apiservercel.DeclType {
+	fields := make(map[string]*apiservercel.DeclField, len(names))
+	for _, name := range names {
+		listType := apiservercel.NewListType(apiservercel.DynType, -1)
+		fields[name] = apiservercel.NewDeclField(name, listType, true, nil, nil)
+	}
+	return apiservercel.NewObjectType(refsTypeName, fields)
+}
+
+// declTypeOf is the declared type of a variable whose expression has the given
+// type, so that its uses are type-checked. Types that upstream does not carry
+// over are dynamic.
+func declTypeOf(t *cel.Type) *apiservercel.DeclType {
+	switch t {
+	case cel.AnyType:
+		return apiservercel.AnyType
+	case cel.BoolType:
+		return apiservercel.BoolType
+	case cel.BytesType:
+		return apiservercel.BytesType
+	case cel.DoubleType:
+		return apiservercel.DoubleType
+	case cel.DurationType:
+		return apiservercel.DurationType
+	case cel.IntType:
+		return apiservercel.IntType
+	case cel.NullType:
+		return apiservercel.NullType
+	case cel.StringType:
+		return apiservercel.StringType
+	case cel.TimestampType:
+		return apiservercel.TimestampType
+	case cel.UintType:
+		return apiservercel.UintType
+	}
+	switch {
+	case t == nil:
+		return apiservercel.DynType
+	case t.Kind() == types.ListKind && len(t.Parameters()) == 1:
+		return apiservercel.NewListType(declTypeOf(t.Parameters()[0]), -1)
+	case t.Kind() == types.MapKind && len(t.Parameters()) == 2:
+		return apiservercel.NewMapType(declTypeOf(t.Parameters()[0]), declTypeOf(t.Parameters()[1]), -1)
+	}
+	return apiservercel.DynType
+}

@@ -1,0 +1,346 @@
+package expr
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/google/cel-go/common/ast"
+	"github.com/google/cel-go/common/operators"
+	"github.com/google/cel-go/common/types"
+)
+
+// places is what a value may be a part of: some nodes of an object, or a list
+// or map that an expression builds, of whose entries elem says the same. The
+// zero value is a value that shares nothing with an object, such as a number
+// that was computed.
+type places struct {
+	nodes []*node
+	elem  *places
+}
+
+// maxNodes is how many places one value is followed as. Beyond it everything
+// that it may be is kept whole, so that a chain of conditional variables does
+// not double the work with every link.
+const maxNodes = 64
+
+func join(a, b places) places {
+	joined := places{elem: a.elem, nodes: slices.Clone(a.nodes)}
+	for _, n := range b.nodes {
+		if !slices.Contains(joined.nodes, n) {
+			joined.nodes = append(joined.nodes, n)
+		}
+	}
+	if len(joined.nodes) > maxNodes {
+		joined.whole()
+		joined.nodes = nil
+	}
+	switch {
+	case a.elem == nil:
+		joined.elem = b.elem
+	case b.elem != nil && a.elem != b.elem:
+		both := join(*a.elem, *b.elem)
+		joined.elem = &both
+	}
+	return joined
+}
+
+// whole marks everything below the value as read.
+func (p places) whole() {
+	for _, n := range p.nodes {
+		n.all = true
+	}
+	if p.elem != nil {
+		p.elem.whole()
+	}
+}
+
+// field is what selecting a constant name from the value may be a part of.
+func (p places) field(name string) places {
+	return p.below(func(n *node) *node { return n.field(name) })
+}
+
+// element is what iterating or indexing the value may be a part of.
+func (p places) element() places {
+	return p.below((*node).element)
+}
+
+func (p places) below(step func(*node) *node) places {
+	selected := places{nodes: make([]*node, 0, len(p.nodes))}
+	for _, n := range p.nodes {
+		selected.nodes = append(selected.nodes, step(n))
+	}
+	if p.elem != nil {
+		return join(selected, *p.elem)
+	}
+	return selected
+}
+
+// reads collects what the expressions of one rule read. Values are followed
+// from where they are selected to where they are used: what is only selected
+// from further is kept along the path, and what is compared, passed to a
+// function or returned is kept whole.
+type reads struct {
+	object, request, namespace *node
+	refs                       map[string]*node
+	variables                  map[string]places
+	usesRefs                   map[string]bool
+	usesNamespace              bool
+
+	// requestUses are where request is used, for the error about the fields
+	// that only a real request has.
+	requestUses []requestUse
+}
+
+// requestUse is one selection of a field of request, or with an empty field
+// the use of request as a whole.
+type requestUse struct {
+	field string
+	id    int64
+}
+
+func newReads(refs []string) *reads {
+	r := &reads{
+		object:    &node{},
+		request:   &node{},
+		namespace: &node{},
+		refs:      make(map[string]*node, len(refs)),
+		variables: map[string]places{},
+		usesRefs:  map[string]bool{},
+	}
+	for _, name := range refs {
+		r.refs[name] = &node{}
+	}
+	return r
+}
+
+// locals are the variables of the comprehensions around an expression.
+type locals struct {
+	parent *locals
+	name   string
+	value  places
+}
+
+func (l *locals) find(name string) (places, bool) {
+	for at := l; at != nil; at = at.parent {
+		if at.name == name {
+			return at.value, true
+		}
+	}
+	return places{}, false
+}
+
+func (l *locals) with(name string, value places) *locals {
+	return &locals{parent: l, name: name, value: value}
+}
+
+// follow returns what the value of an expression may be a part of.
+func (r *reads) follow(e ast.Expr, scope *locals) places {
+	switch e.Kind() {
+	case ast.IdentKind:
+		return r.ident(e, scope)
+	case ast.SelectKind:
+		return r.selection(e, scope)
+	case ast.CallKind:
+		return r.call(e, scope)
+	case ast.ListKind:
+		var elem places
+		for _, one := range e.AsList().Elements() {
+			elem = join(elem, r.follow(one, scope))
+		}
+		return places{elem: &elem}
+	case ast.MapKind:
+		var elem places
+		for _, entry := range e.AsMap().Entries() {
+			r.follow(entry.AsMapEntry().Key(), scope).whole()
+			elem = join(elem, r.follow(entry.AsMapEntry().Value(), scope))
+		}
+		return places{elem: &elem}
+	case ast.StructKind:
+		for _, f := range e.AsStruct().Fields() {
+			r.follow(f.AsStructField().Value(), scope).whole()
+		}
+	case ast.ComprehensionKind:
+		return r.comprehension(e.AsComprehension(), scope)
+	case ast.LiteralKind, ast.UnspecifiedExprKind:
+	}
+	return places{}
+}
+
+func (r *reads) ident(e ast.Expr, scope *locals) places {
+	// A leading dot names the root although a comprehension's variable has its
+	// name.
+	name, rooted := strings.CutPrefix(e.AsIdent(), ".")
+	if value, ok := scope.find(name); ok && !rooted {
+		return value
+	}
+	switch name {
+	case objectVar:
+		return places{nodes: []*node{r.object}}
+	case requestVar:
+		r.requestUses = append(r.requestUses, requestUse{id: e.ID()})
+		return places{nodes: []*node{r.request}}
+	case namespaceVar:
+		r.usesNamespace = true
+		return places{nodes: []*node{r.namespace}}
+	case variablesVar:
+		for _, value := range r.variables {
+			value.whole()
+		}
+	case refsVar:
+		for ref, n := range r.refs {
+			r.usesRefs[ref] = true
+			n.all = true
+		}
+	}
+	return places{}
+}
+
+func (r *reads) selection(e ast.Expr, scope *locals) places {
+	s := e.AsSelect()
+	if value, ok := r.rootField(e.ID(), s.Operand(), s.FieldName(), scope); ok {
+		if s.IsTestOnly() {
+			return places{}
+		}
+		return value
+	}
+	value := r.follow(s.Operand(), scope).field(s.FieldName())
+	if s.IsTestOnly() {
+		return places{}
+	}
+	return value
+}
+
+// rootField is a field of one of the variables that is not a part of the
+// object.
+func (r *reads) rootField(id int64, operand ast.Expr, name string, scope *locals) (places, bool) {
+	if operand.Kind() != ast.IdentKind {
+		return places{}, false
+	}
+	root, rooted := strings.CutPrefix(operand.AsIdent(), ".")
+	if _, shadowed := scope.find(root); shadowed && !rooted {
+		return places{}, false
+	}
+	switch root {
+	case variablesVar:
+		value, ok := r.variables[fieldName(name)]
+		return value, ok
+	case refsVar:
+		n, ok := r.refs[fieldName(name)]
+		if !ok {
+			return places{}, false
+		}
+		r.usesRefs[fieldName(name)] = true
+		return places{elem: &places{nodes: []*node{n}}}, true
+	case requestVar:
+		r.requestUses = append(r.requestUses, requestUse{field: name, id: id})
+		return places{nodes: []*node{r.request.field(name)}}, true
+	}
+	return places{}, false
+}
+
+func (r *reads) comprehension(c ast.ComprehensionExpr, scope *locals) places {
+	ranged := r.follow(c.IterRange(), scope)
+	elements := ranged.element()
+	accu := r.follow(c.AccuInit(), scope)
+	inner := scope.with(c.AccuVar(), accu)
+	step := inner
+	if c.HasIterVar2() {
+		// The first variable is a key or an index, which shares nothing.
+		step = step.with(c.IterVar(), places{}).with(c.IterVar2(), elements)
+	} else {
+		step = step.with(c.IterVar(), elements)
+	}
+	r.follow(c.LoopCondition(), step).whole()
+	accu = join(accu, r.follow(c.LoopStep(), step))
+	return r.follow(c.Result(), scope.with(c.AccuVar(), accu))
+}
+
+func (r *reads) call(e ast.Expr, scope *locals) places {
+	c := e.AsCall()
+	args := c.Args()
+	switch c.FunctionName() {
+	case operators.Conditional:
+		r.follow(args[0], scope).whole()
+		return join(r.follow(args[1], scope), r.follow(args[2], scope))
+	case operators.Index, operators.OptIndex, operators.OptSelect:
+		return r.index(e, scope)
+	case operators.Equals, operators.NotEquals:
+		if isNull(args[0]) || isNull(args[1]) {
+			r.follow(args[0], scope)
+			r.follow(args[1], scope)
+			return places{}
+		}
+	case operators.Add:
+		return r.concatenation(args, scope)
+	case "size":
+		value := r.receiver(c, scope)
+		value.element()
+		return places{}
+	case "dyn", "optional.of", "value":
+		return r.receiver(c, scope)
+	case "hasValue":
+		r.receiver(c, scope)
+		return places{}
+	case "or", "orValue":
+		if c.IsMemberFunction() && len(args) == 1 {
+			return join(r.follow(c.Target(), scope), r.follow(args[0], scope))
+		}
+	}
+	if c.IsMemberFunction() {
+		r.follow(c.Target(), scope).whole()
+	}
+	for _, arg := range args {
+		r.follow(arg, scope).whole()
+	}
+	return places{}
+}
+
+// receiver is the only operand of a call: its target or its argument.
+func (r *reads) receiver(c ast.CallExpr, scope *locals) places {
+	var value places
+	if c.IsMemberFunction() {
+		value = r.follow(c.Target(), scope)
+	}
+	for _, arg := range c.Args() {
+		value = join(value, r.follow(arg, scope))
+	}
+	return value
+}
+
+func (r *reads) index(e ast.Expr, scope *locals) places {
+	args := e.AsCall().Args()
+	key := args[1]
+	if key.Kind() == ast.LiteralKind {
+		switch literal := key.AsLiteral().(type) {
+		case types.String:
+			if value, ok := r.rootField(e.ID(), args[0], string(literal), scope); ok {
+				return value
+			}
+			return r.follow(args[0], scope).field(string(literal))
+		case types.Int, types.Uint, types.Double:
+			return r.follow(args[0], scope).element()
+		}
+	}
+	r.follow(key, scope).whole()
+	return r.follow(args[0], scope).element()
+}
+
+// concatenation of lists that the expression builds itself keeps track of
+// their elements; anything else that is added is used whole.
+func (r *reads) concatenation(args []ast.Expr, scope *locals) places {
+	var sum places
+	for _, arg := range args {
+		value := r.follow(arg, scope)
+		places{nodes: value.nodes}.whole()
+		sum = join(sum, places{elem: value.elem})
+	}
+	return sum
+}
+
+func isNull(e ast.Expr) bool {
+	if e.Kind() != ast.LiteralKind {
+		return false
+	}
+	_, ok := e.AsLiteral().(types.Null)
+	return ok
+}

@@ -1,0 +1,131 @@
+package informer
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/client-go/discovery"
+	"k8s.io/client-go/metadata/metadatainformer"
+	"k8s.io/client-go/tools/cache"
+)
+
+const (
+	// discoveryPause is how long a burst of changed definitions is waited out
+	// before the API server is asked again, so that installing a hundred CRDs
+	// costs a handful of requests.
+	discoveryPause = 500 * time.Millisecond
+
+	// retryDiscovery is the pause after a failed discovery, and after a served
+	// group that did not answer.
+	retryDiscovery = 5 * time.Second
+)
+
+// definitions are the resources whose changes say that the API server serves
+// other resources than before.
+func definitions() []schema.GroupVersionResource {
+	return []schema.GroupVersionResource{
+		{Group: "apiextensions.k8s.io", Version: "v1", Resource: "customresourcedefinitions"},
+		{Group: "apiregistration.k8s.io", Version: "v1", Resource: "apiservices"},
+	}
+}
+
+// Refresh asks the API server again what it serves.
+func (s *Set) Refresh() {
+	select {
+	case s.refresh <- struct{}{}:
+	default: // one is under way already
+	}
+}
+
+// followDefinitions refreshes whenever a definition changes. Metadata is
+// enough: a definition's status changes its resourceVersion too.
+func (s *Set) followDefinitions(ctx context.Context) error {
+	factory := metadatainformer.NewSharedInformerFactory(s.clients.Metadata, 0)
+	refresh := cache.ResourceEventHandlerFuncs{
+		AddFunc:    func(any) { s.Refresh() },
+		UpdateFunc: func(any, any) { s.Refresh() },
+		DeleteFunc: func(any) { s.Refresh() },
+	}
+	for _, gvr := range definitions() {
+		informer := factory.ForResource(gvr).Informer()
+		if err := informer.SetTransform(identityOnly); err != nil {
+			return fmt.Errorf("follow %s: %w", gvr.Resource, err)
+		}
+		if _, err := informer.AddEventHandler(refresh); err != nil {
+			return fmt.Errorf("follow %s: %w", gvr.Resource, err)
+		}
+	}
+	factory.Start(ctx.Done())
+	return nil
+}
+
+// identityOnly drops all that nobody reads of a definition.
+func identityOnly(item any) (any, error) {
+	if obj, ok := item.(*metav1.PartialObjectMetadata); ok {
+		obj.ObjectMeta = metav1.ObjectMeta{Name: obj.Name, UID: obj.UID, ResourceVersion: obj.ResourceVersion}
+	}
+	return item, nil
+}
+
+// discover reads what the API server serves and settles the informers. Groups
+// that do not answer (an aggregated API server that is down) keep the
+// resources that were known of them: an outage is not an uninstallation.
+func (s *Set) discover(_ context.Context) error {
+	groups, lists, err := s.clients.Discovery.ServerGroupsAndResources()
+	failed, partial := discovery.GroupDiscoveryFailedErrorGroups(err)
+	if err != nil && !partial {
+		return fmt.Errorf("discover resources: %w", err)
+	}
+
+	preferred := map[schema.GroupVersion]bool{}
+	for _, group := range groups {
+		if gv, err := schema.ParseGroupVersion(group.PreferredVersion.GroupVersion); err == nil {
+			preferred[gv] = true
+		}
+	}
+	resources := map[schema.GroupVersionResource]Resource{}
+	for _, list := range lists {
+		gv, err := schema.ParseGroupVersion(list.GroupVersion)
+		if err != nil {
+			continue
+		}
+		for _, r := range list.APIResources {
+			if !slices.Contains(r.Verbs, "list") || !slices.Contains(r.Verbs, "watch") {
+				continue
+			}
+			gvr := gv.WithResource(r.Name)
+			resources[gvr] = Resource{GroupVersionResource: gvr, Kind: r.Kind, Namespaced: r.Namespaced, Preferred: preferred[gv]}
+		}
+	}
+
+	s.mu.Lock()
+	for gvr, r := range s.resources {
+		if _, down := failed[gvr.GroupVersion()]; down {
+			resources[gvr] = r
+		}
+	}
+	same := len(resources) == len(s.resources)
+	for gvr := range resources {
+		if _, had := s.resources[gvr]; !had {
+			same = false
+		}
+	}
+	s.resources = resources
+	changed := s.settle()
+	s.mu.Unlock()
+
+	s.notifyStates(changed)
+	if !same {
+		for _, h := range s.listeners() {
+			h.ResourcesChanged()
+		}
+	}
+	if partial {
+		time.AfterFunc(retryDiscovery, s.Refresh)
+	}
+	return nil
+}

@@ -1,0 +1,284 @@
+package informer
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/go-logr/logr"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/client-go/discovery"
+	"k8s.io/client-go/dynamic"
+	"k8s.io/client-go/metadata"
+	"k8s.io/client-go/tools/cache"
+
+	"github.com/mainstay-dev/mainstay/controller/internal/expr"
+)
+
+// Wants maps each resource that a consumer reads to the fields it reads.
+type Wants map[schema.GroupVersionResource]expr.Mask
+
+// Handler is told what changed. Its methods are called from the informers'
+// goroutines and must return quickly.
+type Handler interface {
+	// ResourcesChanged: the API server serves other resources than before.
+	ResourcesChanged()
+	// StateChanged: a wanted resource has another state than before.
+	StateChanged(gvr schema.GroupVersionResource)
+	// ObjectChanged: an object of a synced resource came (old is nil), changed
+	// in a field that somebody reads, or went (obj is nil).
+	ObjectChanged(gvr schema.GroupVersionResource, old, obj *unstructured.Unstructured)
+}
+
+// Clients are what a Set reads the API server with.
+type Clients struct {
+	Dynamic   dynamic.Interface
+	Metadata  metadata.Interface
+	Discovery discovery.DiscoveryInterface
+}
+
+// Set runs the informers. It is a manager.Runnable that needs no leadership.
+type Set struct {
+	clients Clients
+	log     logr.Logger
+	refresh chan struct{}
+
+	mu        sync.RWMutex
+	ctx       context.Context //nolint:containedctx // informers live as long as Start's context, not the caller's of Apply
+	handlers  []Handler
+	resources map[schema.GroupVersionResource]Resource
+	wants     map[string]Wants
+	watches   map[schema.GroupVersionResource]*watch
+}
+
+// New returns a Set that reads nothing before Start is called.
+func New(clients Clients, log logr.Logger) *Set {
+	return &Set{
+		clients: clients,
+		log:     log,
+		refresh: make(chan struct{}, 1),
+		wants:   map[string]Wants{},
+		watches: map[schema.GroupVersionResource]*watch{},
+	}
+}
+
+// NeedLeaderElection is false: caches are warm on every replica.
+func (s *Set) NeedLeaderElection() bool { return false }
+
+// Handle adds a handler. What happened before is not told again.
+func (s *Set) Handle(h Handler) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.handlers = append(slices.Clone(s.handlers), h)
+}
+
+// Discovered says whether the API server's resources are known yet.
+func (s *Set) Discovered() bool {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return s.resources != nil
+}
+
+// Resources returns what the API server serves, sorted by group, version and
+// resource.
+func (s *Set) Resources() []Resource {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return slices.SortedFunc(maps.Values(s.resources), func(a, b Resource) int {
+		return strings.Compare(a.GroupVersionResource.String(), b.GroupVersionResource.String())
+	})
+}
+
+// Apply declares what a consumer wants from now on. An empty Wants ends it.
+func (s *Set) Apply(consumer string, wants Wants) {
+	s.mu.Lock()
+	if len(wants) == 0 {
+		delete(s.wants, consumer)
+	} else {
+		s.wants[consumer] = wants
+	}
+	changed := s.settle()
+	s.mu.Unlock()
+	s.notifyStates(changed)
+}
+
+// State returns the state of a resource.
+func (s *Set) State(gvr schema.GroupVersionResource) State {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	if w, ok := s.watches[gvr]; ok {
+		return w.currentState()
+	}
+	if _, served := s.resources[gvr]; s.resources != nil && !served {
+		return absent(gvr)
+	}
+	return State{Phase: Syncing, Message: fmt.Sprintf("not watching %s yet", gvr.GroupResource())}
+}
+
+// Get returns an object from the cache, or nil. It must not be changed.
+func (s *Set) Get(gvr schema.GroupVersionResource, namespace, name string) *unstructured.Unstructured {
+	indexer := s.indexer(gvr)
+	if indexer == nil {
+		return nil
+	}
+	key := name
+	if namespace != "" {
+		key = namespace + "/" + name
+	}
+	item, found, err := indexer.GetByKey(key)
+	if err != nil || !found {
+		return nil
+	}
+	obj, _ := item.(*unstructured.Unstructured)
+	return obj
+}
+
+// List returns the objects of a namespace, or all with an empty namespace, in
+// no order. They must not be changed.
+func (s *Set) List(gvr schema.GroupVersionResource, namespace string) []*unstructured.Unstructured {
+	indexer := s.indexer(gvr)
+	if indexer == nil {
+		return nil
+	}
+	var items []any
+	if namespace == "" {
+		items = indexer.List()
+	} else if found, err := indexer.ByIndex(cache.NamespaceIndex, namespace); err == nil {
+		items = found
+	}
+	objs := make([]*unstructured.Unstructured, 0, len(items))
+	for _, item := range items {
+		if obj, ok := item.(*unstructured.Unstructured); ok {
+			objs = append(objs, obj)
+		}
+	}
+	return objs
+}
+
+func (s *Set) indexer(gvr schema.GroupVersionResource) cache.Indexer {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	if w, ok := s.watches[gvr]; ok {
+		return w.informer.GetIndexer()
+	}
+	return nil
+}
+
+// Start discovers what the API server serves and keeps the informers in line
+// with what is wanted until ctx ends.
+func (s *Set) Start(ctx context.Context) error {
+	s.mu.Lock()
+	s.ctx = ctx
+	s.mu.Unlock()
+
+	if err := s.followDefinitions(ctx); err != nil {
+		return err
+	}
+	s.Refresh()
+	for {
+		select {
+		case <-ctx.Done():
+			s.stopAll()
+			return nil
+		case <-s.refresh:
+			if !s.settleDown(ctx) {
+				continue
+			}
+			if err := s.discover(ctx); err != nil {
+				s.log.Error(err, "cannot discover what the API server serves, trying again")
+				time.AfterFunc(retryDiscovery, s.Refresh)
+			}
+		}
+	}
+}
+
+// settleDown waits out a burst of changed definitions. It is false when ctx
+// ended meanwhile.
+func (s *Set) settleDown(ctx context.Context) bool {
+	s.mu.RLock()
+	first := s.resources == nil
+	s.mu.RUnlock()
+	if first {
+		return true
+	}
+	timer := time.NewTimer(discoveryPause)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return false
+	case <-timer.C:
+		return true
+	}
+}
+
+// settle starts, restarts and stops informers until they are those that are
+// wanted and served. It returns the resources whose state changed. s.mu is
+// held.
+func (s *Set) settle() []schema.GroupVersionResource {
+	if s.ctx == nil || s.resources == nil {
+		return nil
+	}
+	merged := Wants{}
+	for _, wants := range s.wants {
+		for gvr, mask := range wants {
+			if have, ok := merged[gvr]; ok {
+				mask = have.Union(mask)
+			}
+			merged[gvr] = mask
+		}
+	}
+	var changed []schema.GroupVersionResource
+	for gvr, w := range s.watches {
+		mask, wanted := merged[gvr]
+		_, served := s.resources[gvr]
+		if wanted && served && slices.Equal(mask.Paths(), w.mask.Paths()) {
+			continue
+		}
+		// Not waited for: its last events may be on their way to a handler that
+		// asks this set something, and s.mu is held.
+		w.cancel()
+		delete(s.watches, gvr)
+		changed = append(changed, gvr)
+	}
+	for gvr, mask := range merged {
+		if _, served := s.resources[gvr]; !served {
+			continue
+		}
+		if _, running := s.watches[gvr]; running {
+			continue
+		}
+		s.watches[gvr] = s.startWatch(s.ctx, gvr, mask)
+		changed = append(changed, gvr)
+	}
+	return changed
+}
+
+func (s *Set) stopAll() {
+	s.mu.Lock()
+	watches := s.watches
+	s.watches = map[schema.GroupVersionResource]*watch{}
+	s.mu.Unlock()
+	for _, w := range watches {
+		w.cancel()
+		<-w.done
+	}
+}
+
+func (s *Set) notifyStates(changed []schema.GroupVersionResource) {
+	for _, gvr := range changed {
+		for _, h := range s.listeners() {
+			h.StateChanged(gvr)
+		}
+	}
+}
+
+func (s *Set) listeners() []Handler {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return s.handlers
+}

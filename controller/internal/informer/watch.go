@@ -1,0 +1,201 @@
+package informer
+
+import (
+	"context"
+	"reflect"
+	"sync"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	apiwatch "k8s.io/apimachinery/pkg/watch"
+	"k8s.io/client-go/tools/cache"
+
+	"github.com/mainstay-dev/mainstay/controller/internal/expr"
+)
+
+// watch is one running informer.
+type watch struct {
+	mask     expr.Mask
+	informer cache.SharedIndexInformer
+	cancel   context.CancelFunc
+	done     chan struct{}
+
+	mu     sync.Mutex
+	state  State
+	synced bool
+}
+
+func (w *watch) currentState() State {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.state
+}
+
+// setState returns whether the state is another one than before.
+func (w *watch) setState(state State) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	changed := w.state != state
+	w.state = state
+	return changed
+}
+
+// failed records the error of a list or watch. Once synced, a fault that
+// passes by itself changes nothing.
+func (w *watch) failed(gvr schema.GroupVersionResource, verb string, err error) (changed, gone bool) {
+	state, lasting := stateOf(gvr, verb, err)
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if !lasting && w.synced {
+		return false, false
+	}
+	changed = w.state.Phase != state.Phase || (w.state.Message == "" && state.Message != "")
+	w.state = state
+	return changed, state.Phase == Absent
+}
+
+// succeeded records that the API server answered a list or watch.
+func (w *watch) succeeded() (changed bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if !w.synced || w.state.Phase == Synced {
+		return false
+	}
+	w.state = State{Phase: Synced}
+	return true
+}
+
+// startWatch runs an informer for one resource. s.mu is held.
+func (s *Set) startWatch(parent context.Context, gvr schema.GroupVersionResource, mask expr.Mask) *watch {
+	ctx, cancel := context.WithCancel(parent)
+	w := &watch{
+		mask:   mask,
+		cancel: cancel,
+		done:   make(chan struct{}),
+		state:  State{Phase: Syncing, Message: "listing " + gvr.GroupResource().String()},
+	}
+	answered := func(verb string, err error) {
+		var changed, gone bool
+		if err != nil {
+			changed, gone = w.failed(gvr, verb, err)
+		} else {
+			changed = w.succeeded()
+		}
+		if gone {
+			s.Refresh()
+		}
+		if changed && ctx.Err() == nil {
+			s.notifyStates([]schema.GroupVersionResource{gvr})
+		}
+	}
+	lw := &cache.ListWatch{
+		ListWithContextFunc: func(ctx context.Context, options metav1.ListOptions) (runtime.Object, error) {
+			list, err := s.clients.Dynamic.Resource(gvr).List(ctx, options)
+			answered("list", err)
+			return list, err
+		},
+		WatchFuncWithContext: func(ctx context.Context, options metav1.ListOptions) (apiwatch.Interface, error) {
+			stream, err := s.clients.Dynamic.Resource(gvr).Watch(ctx, options)
+			answered("watch", err)
+			return stream, err
+		},
+	}
+	w.informer = cache.NewSharedIndexInformer(
+		cache.ToListWatcherWithWatchListSemantics(lw, s.clients.Dynamic),
+		&unstructured.Unstructured{}, 0,
+		cache.Indexers{cache.NamespaceIndex: cache.MetaNamespaceIndexFunc},
+	)
+	// Neither call fails on an informer that has not been started.
+	_ = w.informer.SetTransform(func(item any) (any, error) {
+		if obj, ok := item.(*unstructured.Unstructured); ok {
+			return &unstructured.Unstructured{Object: mask.Apply(obj.Object)}, nil
+		}
+		return item, nil
+	})
+	_ = w.informer.SetWatchErrorHandlerWithContext(func(_ context.Context, _ *cache.Reflector, err error) {
+		// Lists and watches report through answered; this replaces the default
+		// handler, which logs each attempt at error level.
+		s.log.V(1).Info("list or watch ended", "resource", gvr.GroupResource().String(), "err", err.Error())
+	})
+	registration, err := w.informer.AddEventHandler(s.eventHandler(gvr))
+	if err != nil {
+		s.log.Error(err, "cannot add an event handler", "resource", gvr.GroupResource().String())
+	}
+
+	go func() {
+		defer close(w.done)
+		w.informer.RunWithContext(ctx)
+	}()
+	go func() {
+		if !cache.WaitForCacheSync(ctx.Done(), registration.HasSynced) {
+			return
+		}
+		w.mu.Lock()
+		w.synced = true
+		w.mu.Unlock()
+		if w.setState(State{Phase: Synced}) {
+			s.notifyStates([]schema.GroupVersionResource{gvr})
+		}
+	}()
+	return w
+}
+
+// eventHandler passes on what comes after the first list: a consumer looks at
+// everything when a resource becomes synced.
+func (s *Set) eventHandler(gvr schema.GroupVersionResource) cache.ResourceEventHandler {
+	tell := func(old, obj *unstructured.Unstructured) {
+		for _, h := range s.listeners() {
+			h.ObjectChanged(gvr, old, obj)
+		}
+	}
+	return cache.ResourceEventHandlerDetailedFuncs{
+		AddFunc: func(item any, isInInitialList bool) {
+			if obj, ok := item.(*unstructured.Unstructured); ok && !isInInitialList {
+				tell(nil, obj)
+			}
+		},
+		UpdateFunc: func(oldItem, newItem any) {
+			old, okOld := oldItem.(*unstructured.Unstructured)
+			obj, okNew := newItem.(*unstructured.Unstructured)
+			if okOld && okNew && !sameFields(old, obj) {
+				tell(old, obj)
+			}
+		},
+		DeleteFunc: func(item any) {
+			if tombstone, ok := item.(cache.DeletedFinalStateUnknown); ok {
+				item = tombstone.Obj
+			}
+			if old, ok := item.(*unstructured.Unstructured); ok {
+				tell(old, nil)
+			}
+		},
+	}
+}
+
+// sameFields compares what the mask kept, except the versions that change with
+// every write.
+func sameFields(a, b *unstructured.Unstructured) bool {
+	if a.GetResourceVersion() == b.GetResourceVersion() {
+		return true
+	}
+	return reflect.DeepEqual(withoutVersions(a.Object), withoutVersions(b.Object))
+}
+
+func withoutVersions(content map[string]any) map[string]any {
+	out := make(map[string]any, len(content))
+	for key, value := range content {
+		out[key] = value
+	}
+	if meta, ok := content["metadata"].(map[string]any); ok {
+		kept := make(map[string]any, len(meta))
+		for key, value := range meta {
+			if key != "resourceVersion" && key != "generation" && key != "managedFields" {
+				kept[key] = value
+			}
+		}
+		out["metadata"] = kept
+	}
+	return out
+}

@@ -1,0 +1,122 @@
+package lifeline
+
+import (
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/mainstay-dev/mainstay/controller/api/v1alpha1"
+)
+
+func TestLeader(t *testing.T) {
+	t.Parallel()
+	tests := map[string]struct {
+		leases func(w *world)
+		want   *v1alpha1.Leader
+	}{
+		"no lease": {leases: func(*world) {}},
+		"identity is the pod's name": {
+			leases: func(w *world) { w.lease(ns, "l", "web-1", 0) },
+			want:   &v1alpha1.Leader{Pod: "web-1", Node: "b", Lease: "l"},
+		},
+		"identity is the pod's name and something unique": {
+			leases: func(w *world) { w.lease(ns, "l", "web-1_1b4e28ba", 0) },
+			want:   &v1alpha1.Leader{Pod: "web-1", Node: "b", Lease: "l"},
+		},
+		"a longer name is another pod": {
+			leases: func(w *world) { w.lease(ns, "l", "web-10_1b4e28ba", 0) },
+		},
+		"renewed just within its duration": {
+			leases: func(w *world) { w.lease(ns, "l", "web-1", 15*time.Second) },
+			want:   &v1alpha1.Leader{Pod: "web-1", Node: "b", Lease: "l"},
+		},
+		"not renewed within its duration": {
+			leases: func(w *world) { w.lease(ns, "l", "web-1", 15*time.Second+1) },
+		},
+		"never renewed": {
+			leases: func(w *world) { w.lease(ns, "l", "web-1", 0).Spec.RenewTime = nil },
+		},
+		"without a duration": {
+			leases: func(w *world) { w.lease(ns, "l", "web-1", 0).Spec.LeaseDurationSeconds = nil },
+		},
+		"released": {
+			leases: func(w *world) { w.lease(ns, "web-leader-election", "", 0).Spec.HolderIdentity = nil },
+		},
+		"named for the member before others": {
+			leases: func(w *world) {
+				w.lease(ns, "a", "web-0", 0)
+				w.lease(ns, "web-leader-election", "web-1", 0)
+			},
+			want: &v1alpha1.Leader{Pod: "web-1", Node: "b", Lease: "web-leader-election"},
+		},
+		"first by name": {
+			leases: func(w *world) {
+				w.lease(ns, "b", "web-1", 0)
+				w.lease(ns, "a", "web-0", 0)
+			},
+			want: &v1alpha1.Leader{Pod: "web-0", Node: "a", Lease: "a"},
+		},
+		"own namespace before another": {
+			leases: func(w *world) {
+				w.lease("default", "a", "web-0", 0)
+				w.lease(ns, "z", "web-1", 0)
+			},
+			want: &v1alpha1.Leader{Pod: "web-1", Node: "b", Lease: "z"},
+		},
+		"another namespace": {
+			leases: func(w *world) { w.lease("default", "a", "web-0", 0) },
+			want:   &v1alpha1.Leader{Pod: "web-0", Node: "a", Lease: "a"},
+		},
+		"a node's heartbeat is no election": {
+			leases: func(w *world) { w.lease("kube-node-lease", "web-0", "web-0", 0) },
+		},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld("a", "b")
+			w.deployment("web", 2, "a", "b")
+			tt.leases(w)
+			if diff := cmp.Diff(tt.want, Judge(w.Snapshot).Members[0].Leader); diff != "" {
+				t.Errorf("leader differs (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestProfile(t *testing.T) {
+	t.Parallel()
+	override := func(w *world) {
+		w.Lifeline.Spec.Profiles = []v1alpha1.MemberProfile{
+			{Name: "other", Profile: v1alpha1.ProfileStandby},
+			{Name: "web", Profile: v1alpha1.ProfileSingleton},
+		}
+	}
+	known := func(w *world) { w.Profiles["web"] = v1alpha1.ProfileActiveActive }
+	holds := func(w *world) { w.lease(ns, "l", "web-0_1", 0) }
+	tests := map[string]struct {
+		given []func(*world)
+		want  v1alpha1.Profile
+	}{
+		"nothing known":                    {want: v1alpha1.ProfileActiveActive},
+		"a pod holds a lease":              {given: []func(*world){holds}, want: v1alpha1.ProfileStandby},
+		"known by name before the lease":   {given: []func(*world){holds, known}, want: v1alpha1.ProfileActiveActive},
+		"the spec before what is known":    {given: []func(*world){holds, known, override}, want: v1alpha1.ProfileSingleton},
+		"a lease in the midst of election": {given: []func(*world){func(w *world) { w.lease(ns, "l", "web-0_1", time.Minute) }}, want: v1alpha1.ProfileStandby},
+		"a lease long abandoned":           {given: []func(*world){func(w *world) { w.lease(ns, "l", "web-0_1", time.Hour) }}, want: v1alpha1.ProfileActiveActive},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld("a", "b")
+			w.deployment("web", 2, "a", "b")
+			for _, g := range tt.given {
+				g(w)
+			}
+			if got := Judge(w.Snapshot).Members[0].Profile; got != tt.want {
+				t.Errorf("profile is %s, want %s", got, tt.want)
+			}
+		})
+	}
+}

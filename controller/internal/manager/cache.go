@@ -1,0 +1,66 @@
+package manager
+
+import (
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
+	"sigs.k8s.io/controller-runtime/pkg/cache"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/mainstay-dev/mainstay/controller/api/v1alpha1"
+)
+
+// cacheOptions keep what the controllers read. Interventions are read in
+// Mainstay's own namespace only: elsewhere nobody's claim counts.
+func cacheOptions(namespace string) cache.Options {
+	return cache.Options{
+		DefaultTransform: strip,
+		ByObject: map[client.Object]cache.ByObject{
+			&corev1.Pod{}:            {Transform: stripPod},
+			&corev1.Node{}:           {Transform: stripNode},
+			&v1alpha1.Intervention{}: {Namespaces: map[string]cache.Config{namespace: {}}},
+		},
+	}
+}
+
+// strip drops what nobody reads and what is often the larger part of an
+// object.
+func strip(item any) (any, error) {
+	obj, err := meta.Accessor(item)
+	if err != nil {
+		return item, nil //nolint:nilerr // not an object: a tombstone, which is small
+	}
+	obj.SetManagedFields(nil)
+	if annotations := obj.GetAnnotations(); annotations[corev1.LastAppliedConfigAnnotation] != "" {
+		delete(annotations, corev1.LastAppliedConfigAnnotation)
+		obj.SetAnnotations(annotations)
+	}
+	return item, nil
+}
+
+// stripPod keeps of a pod what tells where it is, whether it is ready and
+// where else it could go.
+func stripPod(item any) (any, error) {
+	pod, ok := item.(*corev1.Pod)
+	if !ok {
+		return item, nil
+	}
+	pod.ManagedFields = nil
+	pod.Annotations = nil
+	for _, containers := range [][]corev1.Container{pod.Spec.InitContainers, pod.Spec.Containers} {
+		for i := range containers {
+			containers[i] = corev1.Container{Name: containers[i].Name, Image: containers[i].Image, Resources: containers[i].Resources}
+		}
+	}
+	pod.Spec.EphemeralContainers = nil
+	pod.Status.InitContainerStatuses = nil
+	pod.Status.EphemeralContainerStatuses = nil
+	return pod, nil
+}
+
+// stripNode drops the images, which are most of a Node.
+func stripNode(item any) (any, error) {
+	if node, ok := item.(*corev1.Node); ok {
+		node.Status.Images = nil
+	}
+	return strip(item)
+}

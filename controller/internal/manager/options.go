@@ -1,0 +1,113 @@
+package manager
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/go-logr/logr"
+	"github.com/prometheus/client_golang/prometheus"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+	"k8s.io/client-go/tools/leaderelection"
+	"k8s.io/utils/clock"
+	ctrlmetrics "sigs.k8s.io/controller-runtime/pkg/metrics"
+)
+
+// Options of the program. Default fills in what most clusters want.
+type Options struct {
+	// PodName and PodNamespace are those of the downward API: the holder
+	// identity of the Lease, and where the Lease and the Interventions are.
+	PodName, PodNamespace string
+
+	// LeaderElect is false for local work only: a second process then acts
+	// beside the first.
+	LeaderElect bool
+	// LeaseDuration, RenewDeadline and RetryPeriod are those of client-go.
+	LeaseDuration, RenewDeadline, RetryPeriod time.Duration
+
+	// MetricsAddr and HealthAddr are listened on; "0" turns one off.
+	MetricsAddr, HealthAddr string
+
+	// FluxNamespaces are where Flux runs: a Lifeline there may see the
+	// revision lag of all namespaces.
+	FluxNamespaces []string
+
+	// InterventionRetention is how long an Intervention is kept. It must
+	// outlive the hour over which evictions are budgeted.
+	InterventionRetention time.Duration
+
+	// ExpressionCacheSize bounds the compiled rules that are kept, in rules.
+	ExpressionCacheSize int
+
+	// ShutdownTimeout bounds the graceful end.
+	ShutdownTimeout time.Duration
+
+	Log   logr.Logger
+	Clock clock.WithTicker
+	// Registry takes the metrics. Default's is the one that is served.
+	Registry prometheus.Registerer
+}
+
+// LeaseName is the name of the Lease in PodNamespace.
+const LeaseName = "mainstay"
+
+// Default returns the options that most clusters want. The lease timings are
+// Kubernetes' own components'.
+func Default() Options {
+	return Options{
+		PodNamespace:          "mainstay-system",
+		LeaderElect:           true,
+		LeaseDuration:         15 * time.Second,
+		RenewDeadline:         10 * time.Second,
+		RetryPeriod:           2 * time.Second,
+		MetricsAddr:           ":8080",
+		HealthAddr:            ":9440",
+		FluxNamespaces:        []string{"flux-system"},
+		InterventionRetention: 24 * time.Hour,
+		ExpressionCacheSize:   2048,
+		ShutdownTimeout:       5 * time.Second,
+		Clock:                 clock.RealClock{},
+		Registry:              ctrlmetrics.Registry,
+	}
+}
+
+// Validate returns every mistake at once, by the name of its flag.
+func (o Options) Validate() error {
+	var errs field.ErrorList
+	invalid := func(flag string, value any, why string) {
+		errs = append(errs, field.Invalid(field.NewPath("--"+flag), value, why))
+	}
+	if o.PodName == "" {
+		errs = append(errs, field.Required(field.NewPath("--pod-name"), "set it, or POD_NAME from the downward API"))
+	}
+	if o.PodNamespace == "" {
+		errs = append(errs, field.Required(field.NewPath("--pod-namespace"), "set it, or POD_NAMESPACE from the downward API"))
+	}
+	if o.LeaderElect {
+		if o.RetryPeriod <= 0 {
+			invalid("leader-election-retry-period", o.RetryPeriod.String(), "must be greater than 0s")
+		}
+		if o.LeaseDuration <= o.RenewDeadline {
+			invalid("leader-election-lease-duration", o.LeaseDuration.String(), fmt.Sprintf(
+				"must be greater than --leader-election-renew-deadline (%s): a leader has to give up before another may take over", o.RenewDeadline))
+		}
+		// client-go's own condition: a renewal must be tried at least once
+		// within the deadline, jitter included.
+		if least := time.Duration(leaderelection.JitterFactor * float64(o.RetryPeriod)); o.RenewDeadline <= least {
+			invalid("leader-election-renew-deadline", o.RenewDeadline.String(), fmt.Sprintf(
+				"must be greater than %.1f times --leader-election-retry-period (%s)", leaderelection.JitterFactor, o.RetryPeriod))
+		}
+		if o.LeaseDuration > 0 && o.LeaseDuration < time.Second {
+			invalid("leader-election-lease-duration", o.LeaseDuration.String(), "must be at least 1s: a Lease counts whole seconds")
+		}
+	}
+	if o.InterventionRetention < 2*time.Hour {
+		invalid("intervention-retention", o.InterventionRetention.String(), "must be at least 2h: evictions are budgeted by the hour from these records")
+	}
+	if o.ExpressionCacheSize < 1 {
+		invalid("expression-cache-size", o.ExpressionCacheSize, "must be at least 1")
+	}
+	if err := errs.ToAggregate(); err != nil {
+		return fmt.Errorf("invalid options: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,102 @@
+package metrics
+
+import (
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// Label names.
+const (
+	labelKind      = "kind"
+	labelNamespace = "namespace"
+	labelName      = "name"
+	labelOutcome   = "outcome"
+	labelSeverity  = "severity"
+	labelMember    = "member"
+	labelAction    = "action"
+	labelPhase     = "phase"
+	labelResult    = "result"
+)
+
+// Metrics are all of Mainstay's own metrics. Those that speak of findings and
+// of Lifelines are set by the leader only, so that a sum over the replicas is
+// right.
+type Metrics struct {
+	// Findings counts matched objects by rule and outcome.
+	Findings *prometheus.GaugeVec
+	// RuleReady is 1 for a rule that is compiled and watches what it reads.
+	RuleReady *prometheus.GaugeVec
+	// Evaluations counts evaluations by outcome, on every replica.
+	Evaluations *prometheus.CounterVec
+	// EvaluationSeconds is the time of one batch of evaluations of one rule.
+	EvaluationSeconds prometheus.Histogram
+	// LifelineSurvives is 1 for a Lifeline that outlives any one domain.
+	LifelineSurvives *prometheus.GaugeVec
+	// LifelineMemberReady counts a member's ready replicas.
+	LifelineMemberReady *prometheus.GaugeVec
+	// LifelineLagging counts consumers that stopped following their source.
+	LifelineLagging *prometheus.GaugeVec
+	// Interventions counts claims by action and final phase.
+	Interventions *prometheus.CounterVec
+	// Conflicts counts writes that another field manager kept from happening.
+	Conflicts *prometheus.CounterVec
+	// Truncations counts results that were cut to their bound, by kind.
+	Truncations *prometheus.CounterVec
+}
+
+// New returns the metrics, registered.
+func New(registry prometheus.Registerer) (*Metrics, error) {
+	rule := []string{labelKind, labelNamespace, labelName}
+	lifeline := []string{labelNamespace, labelName}
+	m := &Metrics{
+		Findings: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "mainstay_rule_findings",
+			Help: "Objects that a rule matches, by outcome (pass, fail, error, skip).",
+		}, append(append([]string{}, rule...), labelSeverity, labelOutcome)),
+		RuleReady: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "mainstay_rule_ready",
+			Help: "1 for a rule that is compiled and watches everything that it reads, else 0.",
+		}, rule),
+		Evaluations: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "mainstay_evaluations_total",
+			Help: "Evaluations of a rule on an object, by outcome, on this replica.",
+		}, []string{labelOutcome}),
+		EvaluationSeconds: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name:    "mainstay_evaluation_batch_duration_seconds",
+			Help:    "Time to re-evaluate what one change made necessary for one rule.",
+			Buckets: prometheus.ExponentialBuckets(0.0001, 4, 10),
+		}),
+		LifelineSurvives: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "mainstay_lifeline_survives",
+			Help: "1 for a Lifeline whose members outlive the loss of any one failure domain, else 0.",
+		}, lifeline),
+		LifelineMemberReady: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "mainstay_lifeline_member_ready_replicas",
+			Help: "Ready replicas of a Lifeline's member.",
+		}, append(append([]string{}, lifeline...), labelMember)),
+		LifelineLagging: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "mainstay_lifeline_lagging_consumers",
+			Help: "Kustomizations and HelmReleases that stopped following their source although their status does not say so.",
+		}, lifeline),
+		Interventions: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "mainstay_interventions_total",
+			Help: "Interventions that reached a final phase on this replica, by action and phase.",
+		}, []string{labelAction, labelPhase}),
+		Conflicts: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "mainstay_apply_conflicts_total",
+			Help: "Writes given up because another field manager owns a field.",
+		}, []string{labelKind}),
+		Truncations: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "mainstay_truncations_total",
+			Help: "Status lists that were cut to their bound.",
+		}, []string{labelResult}),
+	}
+	for _, c := range []prometheus.Collector{
+		m.Findings, m.RuleReady, m.Evaluations, m.EvaluationSeconds, m.LifelineSurvives, m.LifelineMemberReady,
+		m.LifelineLagging, m.Interventions, m.Conflicts, m.Truncations,
+	} {
+		if err := registry.Register(c); err != nil {
+			return nil, err
+		}
+	}
+	return m, nil
+}
