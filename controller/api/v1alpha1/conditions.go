@@ -52,6 +52,9 @@ const (
 	ReasonNoMembers = "NoMembers"
 	// ReasonMemberScaledToZero: a member is scaled to zero on purpose or not.
 	ReasonMemberScaledToZero = "MemberScaledToZero"
+	// ReasonMemberNotReady: a member has no ready replica at all. It is stopped
+	// already, whatever domain is lost next.
+	ReasonMemberNotReady = "MemberNotReady"
 	// ReasonRevisionLag: a consumer has not attempted its source's revision.
 	ReasonRevisionLag = "RevisionLag"
 	// ReasonFollowing: every consumer follows its source.

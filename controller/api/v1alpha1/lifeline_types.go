@@ -93,7 +93,7 @@ type Lag struct {
 	// Threshold is how long a source may hold a revision that its consumer has
 	// not attempted before the consumer counts as stopped.
 	// +kubebuilder:default="2m"
-	// +kubebuilder:validation:XValidation:rule="self >= duration('5s') && self <= duration('24h')",message="must be between 5s and 24h"
+	// +kubebuilder:validation:XValidation:rule="duration(self) >= duration('5s') && duration(self) <= duration('24h')",message="must be between 5s and 24h"
 	// +optional
 	Threshold metav1.Duration `json:"threshold,omitempty"`
 }

@@ -265,21 +265,28 @@ func (e *evaluation) run(s *step, budget *int64) (val ref.Val, failure, err erro
 	case e.Err() != nil:
 		return nil, nil, causeOf(e, failure)
 	}
-	return nil, failure, nil
+	return nil, explained(failure), nil
 }
 
 // causeOf is why an evaluation ended early.
 func causeOf(ctx context.Context, failure error) error {
-	var cancelled interpreter.EvalCancelledError
 	switch {
-	case errors.As(failure, &cancelled) && cancelled.Cause == interpreter.CostLimitExceeded:
-		return fmt.Errorf("%w: the limit of %d for one expression was exceeded", ErrOutOfBudget, celconfig.PerCallLimit)
 	case ctx.Err() != nil:
 		return fmt.Errorf("interrupted: %w", ctx.Err())
 	case failure != nil:
-		return failure
+		return explained(failure)
 	}
 	return errors.New("the cost of the evaluation is not known")
+}
+
+// explained is an expression's failure, with the limit that it exceeded where
+// that is the cause.
+func explained(failure error) error {
+	var cancelled interpreter.EvalCancelledError
+	if errors.As(failure, &cancelled) && cancelled.Cause == interpreter.CostLimitExceeded {
+		return fmt.Errorf("%w: the limit of %d for one expression was exceeded", ErrOutOfBudget, celconfig.PerCallLimit)
+	}
+	return failure
 }
 
 // ResolveName implements interpreter.Activation.
@@ -380,7 +387,7 @@ func (e *evaluation) define(s *step) (ref.Val, int64) {
 		cost = int64(actual)
 	}
 	if err != nil {
-		return types.NewErr("composited variable %q fails to evaluate: %w", s.name, err), cost
+		return types.NewErr("composited variable %q fails to evaluate: %w", s.name, explained(err)), cost
 	}
 	return val, cost
 }

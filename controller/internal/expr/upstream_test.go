@@ -136,9 +136,9 @@ func TestUpstream(t *testing.T) {
 		}
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			in := Input{Object: object(t, deployment), Resource: deployments(), Namespace: object(t, fluxNamespace)}
+			in := Input{Object: budgetObject(t), Resource: deployments(), Namespace: object(t, fluxNamespace)}
 			got := mustCompile(t, c, tc.source).Evaluate(t.Context(), in).verdict()
-			if diff := cmp.Diff(upstreamVerdict(t, tc.source, object(t, deployment)), got); diff != "" {
+			if diff := cmp.Diff(upstreamVerdict(t, tc.source, budgetObject(t)), got); diff != "" {
 				t.Errorf("verdict: -upstream +ours\n%s", diff)
 			}
 		})

@@ -107,7 +107,7 @@ func Judge(s Snapshot) Verdict {
 		complain(v1alpha1.ReasonMemberScaledToZero, names(zero)+plural(len(zero), " is", " are")+" scaled to zero")
 	}
 	if len(down) > 0 {
-		complain(ReasonMemberNotReady, names(down)+plural(len(down), " has", " have")+" no ready replica")
+		complain(v1alpha1.ReasonMemberNotReady, names(down)+plural(len(down), " has", " have")+" no ready replica")
 	}
 	if len(domains) > 0 && len(domains[0].Stops) > 0 {
 		v.Weakest = domains[0].DeepCopy()

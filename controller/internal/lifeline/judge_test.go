@@ -270,7 +270,7 @@ func TestJudge(t *testing.T) {
 				w.deployment("kustomize-controller", 2, "a", "b")
 				return w
 			},
-			wantReason:  ReasonMemberNotReady,
+			wantReason:  v1alpha1.ReasonMemberNotReady,
 			wantMessage: "source-controller has no ready replica",
 			wantDomains: []v1alpha1.Domain{host("a", nil, nil), host("b", nil, nil)},
 		},

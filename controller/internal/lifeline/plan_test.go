@@ -355,6 +355,17 @@ func TestPlan(t *testing.T) {
 			wantReason:  v1alpha1.ReasonBlocked,
 			wantMessage: "3 of 5 nodes are not Ready: nothing is moved until that is over",
 		},
+		"half of the nodes are not Ready": {
+			build: func() *world {
+				w := stacked("c", "d")
+				for _, n := range []string{"c", "d"} {
+					setNodeReady(w.getNode(n), corev1.ConditionUnknown)
+				}
+				return w
+			},
+			wantPod:    "kustomize-controller-1",
+			wantReason: v1alpha1.ReasonRebalancing,
+		},
 		"most heartbeats are overdue": {
 			build: func() *world {
 				w := stacked("c")
@@ -391,6 +402,21 @@ func TestPlan(t *testing.T) {
 			},
 			wantReason:  v1alpha1.ReasonBlocked,
 			wantMessage: "pod kustomize-controller-1 is the leader",
+		},
+		"a third key is not made worse for the sake of two": {
+			build: func() *world {
+				w := newWorld()
+				w.Lifeline.Spec.TopologyKeys = []string{zone, rack, "row"}
+				w.node("a", zone, "z1", rack, "r1", "row", "1")
+				w.node("a2", zone, "z1", rack, "r1", "row", "2")
+				w.node("b", zone, "z2", rack, "r2", "row", "1")
+				w.node("b2", zone, "z3", rack, "r3", "row", "2").Spec.Unschedulable = true
+				w.deployment("kustomize-controller", 2, "a", "a2")
+				w.lease(ns, "kustomize-controller-leader-election", "kustomize-controller-0_x", 0)
+				return w
+			},
+			wantReason:  v1alpha1.ReasonBlocked,
+			wantMessage: "pod kustomize-controller-0 is the leader",
 		},
 		"the pod whose move helps both keys": {
 			build: func() *world {

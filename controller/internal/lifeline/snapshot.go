@@ -47,10 +47,6 @@ type Snapshot struct {
 	Now time.Time
 }
 
-// ReasonMemberNotReady is the Survivable reason while a member has no ready
-// replica at all: it is stopped already, whatever domain is lost next.
-const ReasonMemberNotReady = "MemberNotReady"
-
 // Verdict is what a Lifeline's status says about placement. Its lists are
 // bounded and sorted as LifelineStatus documents them.
 type Verdict struct {
