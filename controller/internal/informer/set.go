@@ -2,7 +2,6 @@ package informer
 
 import (
 	"context"
-	"fmt"
 	"maps"
 	"slices"
 	"strings"
@@ -54,6 +53,9 @@ type Set struct {
 	resources map[schema.GroupVersionResource]Resource
 	wants     map[string]Wants
 	watches   map[schema.GroupVersionResource]*watch
+	// successors list more fields than the watch that they replace once they
+	// are synced: until then what was known goes on being read.
+	successors map[schema.GroupVersionResource]*watch
 }
 
 // New returns a Set that reads nothing before Start is called.
@@ -64,6 +66,8 @@ func New(clients Clients, log logr.Logger) *Set {
 		refresh: make(chan struct{}, 1),
 		wants:   map[string]Wants{},
 		watches: map[schema.GroupVersionResource]*watch{},
+
+		successors: map[schema.GroupVersionResource]*watch{},
 	}
 }
 
@@ -107,17 +111,21 @@ func (s *Set) Apply(consumer string, wants Wants) {
 	s.notifyStates(changed)
 }
 
-// State returns the state of a resource.
-func (s *Set) State(gvr schema.GroupVersionResource) State {
+// State returns the state of a resource as far as one consumer is concerned: it
+// is synced when all the fields that the consumer wants are.
+func (s *Set) State(consumer string, gvr schema.GroupVersionResource) State {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	if w, ok := s.watches[gvr]; ok {
+		if want, wanted := s.wants[consumer][gvr]; wanted && !w.mask.Union(want).Equal(w.mask) {
+			return listing(gvr)
+		}
 		return w.currentState()
 	}
 	if _, served := s.resources[gvr]; s.resources != nil && !served {
 		return absent(gvr)
 	}
-	return State{Phase: Syncing, Message: fmt.Sprintf("not watching %s yet", gvr.GroupResource())}
+	return listing(gvr)
 }
 
 // Get returns an object from the cache, or nil. It must not be changed.
@@ -216,9 +224,10 @@ func (s *Set) settleDown(ctx context.Context) bool {
 	}
 }
 
-// settle starts, restarts and stops informers until they are those that are
+// settle starts, replaces and stops informers until they are those that are
 // wanted and served. It returns the resources whose state changed. s.mu is
-// held.
+// held, so no informer that ends is waited for: its last events may be on their
+// way to a handler that asks this set something.
 func (s *Set) settle() []schema.GroupVersionResource {
 	if s.ctx == nil || s.resources == nil {
 		return nil
@@ -234,34 +243,65 @@ func (s *Set) settle() []schema.GroupVersionResource {
 	}
 	var changed []schema.GroupVersionResource
 	for gvr, w := range s.watches {
-		mask, wanted := merged[gvr]
+		_, wanted := merged[gvr]
 		_, served := s.resources[gvr]
-		if wanted && served && slices.Equal(mask.Paths(), w.mask.Paths()) {
+		if wanted && served {
 			continue
 		}
-		// Not waited for: its last events may be on their way to a handler that
-		// asks this set something, and s.mu is held.
 		w.cancel()
 		delete(s.watches, gvr)
+		s.dropSuccessor(gvr)
 		changed = append(changed, gvr)
 	}
 	for gvr, mask := range merged {
 		if _, served := s.resources[gvr]; !served {
 			continue
 		}
-		if _, running := s.watches[gvr]; running {
-			continue
+		current, running := s.watches[gvr]
+		successor := s.successors[gvr]
+		switch {
+		case running && current.mask.Equal(mask):
+			s.dropSuccessor(gvr)
+		case successor != nil && successor.mask.Equal(mask):
+		case running && current.currentState().Phase == Synced:
+			s.dropSuccessor(gvr)
+			s.successors[gvr] = s.startWatch(s.ctx, gvr, mask)
+		default:
+			if running {
+				current.cancel()
+			}
+			s.watches[gvr] = s.startWatch(s.ctx, gvr, mask)
+			changed = append(changed, gvr)
 		}
-		s.watches[gvr] = s.startWatch(s.ctx, gvr, mask)
-		changed = append(changed, gvr)
 	}
 	return changed
 }
 
+func (s *Set) dropSuccessor(gvr schema.GroupVersionResource) {
+	if successor, ok := s.successors[gvr]; ok {
+		successor.cancel()
+		delete(s.successors, gvr)
+	}
+}
+
+// promote puts a successor that is synced in the place of its predecessor.
+func (s *Set) promote(gvr schema.GroupVersionResource, w *watch) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.successors[gvr] != w {
+		return
+	}
+	delete(s.successors, gvr)
+	if current, ok := s.watches[gvr]; ok {
+		current.cancel()
+	}
+	s.watches[gvr] = w
+}
+
 func (s *Set) stopAll() {
 	s.mu.Lock()
-	watches := s.watches
-	s.watches = map[schema.GroupVersionResource]*watch{}
+	watches := slices.AppendSeq(slices.Collect(maps.Values(s.watches)), maps.Values(s.successors))
+	s.watches, s.successors = map[schema.GroupVersionResource]*watch{}, map[schema.GroupVersionResource]*watch{}
 	s.mu.Unlock()
 	for _, w := range watches {
 		w.cancel()

@@ -62,3 +62,7 @@ func stateOf(gvr schema.GroupVersionResource, verb string, err error) (state Sta
 func absent(gvr schema.GroupVersionResource) State {
 	return State{Phase: Absent, Message: fmt.Sprintf("the API server does not serve %s in version %s", gvr.GroupResource(), gvr.Version)}
 }
+
+func listing(gvr schema.GroupVersionResource) State {
+	return State{Phase: Syncing, Message: "listing " + gvr.GroupResource().String()}
+}

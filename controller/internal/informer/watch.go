@@ -33,15 +33,6 @@ func (w *watch) currentState() State {
 	return w.state
 }
 
-// setState returns whether the state is another one than before.
-func (w *watch) setState(state State) bool {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	changed := w.state != state
-	w.state = state
-	return changed
-}
-
 // failed records the error of a list or watch. Once synced, a fault that
 // passes by itself changes nothing.
 func (w *watch) failed(gvr schema.GroupVersionResource, verb string, err error) (changed, gone bool) {
@@ -74,7 +65,7 @@ func (s *Set) startWatch(parent context.Context, gvr schema.GroupVersionResource
 		mask:   mask,
 		cancel: cancel,
 		done:   make(chan struct{}),
-		state:  State{Phase: Syncing, Message: "listing " + gvr.GroupResource().String()},
+		state:  listing(gvr),
 	}
 	answered := func(verb string, err error) {
 		var changed, gone bool
@@ -134,10 +125,10 @@ func (s *Set) startWatch(parent context.Context, gvr schema.GroupVersionResource
 		}
 		w.mu.Lock()
 		w.synced = true
+		w.state = State{Phase: Synced}
 		w.mu.Unlock()
-		if w.setState(State{Phase: Synced}) {
-			s.notifyStates([]schema.GroupVersionResource{gvr})
-		}
+		s.promote(gvr, w)
+		s.notifyStates([]schema.GroupVersionResource{gvr})
 	}()
 	return w
 }

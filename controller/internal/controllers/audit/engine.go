@@ -33,7 +33,7 @@ type Objects interface {
 	Apply(consumer string, wants informer.Wants)
 	Discovered() bool
 	Resources() []informer.Resource
-	State(gvr schema.GroupVersionResource) informer.State
+	State(consumer string, gvr schema.GroupVersionResource) informer.State
 	Get(gvr schema.GroupVersionResource, namespace, name string) *unstructured.Unstructured
 	List(gvr schema.GroupVersionResource, namespace string) []*unstructured.Unstructured
 }
@@ -164,13 +164,17 @@ func (e *Engine) StateChanged(gvr schema.GroupVersionResource) {
 	e.mu.Lock()
 	var affected []rule.Key
 	for key, s := range e.rules {
-		if s.uses(gvr) {
-			affected = append(affected, key)
+		if !s.uses(gvr) {
+			continue
+		}
+		affected = append(affected, key)
+		if s.waiting || e.objects.State(key.String(), gvr).Phase != informer.Synced {
+			s.pending.all = true
+			e.queue.Add(key)
 		}
 	}
 	e.mu.Unlock()
 	for _, key := range affected {
-		e.schedule(key, func(p *pending) { p.all = true })
 		e.notify(key)
 	}
 }

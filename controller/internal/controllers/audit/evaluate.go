@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	ctrl "sigs.k8s.io/controller-runtime"
 
 	"github.com/mainstay-dev/mainstay/controller/internal/informer"
@@ -27,16 +28,15 @@ func (e *Engine) evaluate(ctx context.Context, key rule.Key) {
 	if !s.expires.IsZero() && !now.Before(s.expires) {
 		todo.all = true
 	}
-	batch := &batch{engine: e, state: s, now: now, matches: s.matches, refs: newRefs(e.objects, s.references)}
-	background := s.background()
+	batch := &batch{engine: e, state: s, key: key, now: now, matches: s.matches, refs: newRefs(e.objects, s.references)}
+	s.waiting = !batch.readable()
+	blocked := slices.ContainsFunc(s.background(), func(gvr schema.GroupVersionResource) bool {
+		return e.objects.State(key.String(), gvr).Phase != informer.Synced
+	})
+	s.waiting = s.waiting || blocked
 	e.mu.Unlock()
-	if todo.empty() {
-		return
-	}
-	for _, gvr := range background {
-		if e.objects.State(gvr).Phase != informer.Synced {
-			return // its StateChanged schedules everything
-		}
+	if todo.empty() || blocked {
+		return // where blocked, the StateChanged that ends it schedules everything
 	}
 
 	start := time.Now()
@@ -62,48 +62,61 @@ func (e *Engine) evaluate(ctx context.Context, key rule.Key) {
 type batch struct {
 	engine  *Engine
 	state   *state
+	key     rule.Key
 	matches []rule.APIResource
 	refs    *refs
 	now     time.Time
+
+	// forget are resources whose objects cannot be seen any more, and list
+	// those whose objects can.
+	forget, list []rule.APIResource
+}
+
+// readable sorts the matched resources and says whether all can be read. A
+// resource that is being listed stays as it is known until that is done.
+func (b *batch) readable() bool {
+	for _, resource := range b.matches {
+		switch b.engine.objects.State(b.key.String(), resource.GroupVersionResource).Phase {
+		case informer.Synced:
+			b.list = append(b.list, resource)
+		case informer.Absent, informer.Forbidden:
+			b.forget = append(b.forget, resource)
+		case informer.Syncing:
+		}
+	}
+	return len(b.list) == len(b.matches)
 }
 
 // run evaluates and returns how many objects it looked at.
 func (b *batch) run(ctx context.Context, todo pending) int {
-	count := 0
-	if todo.all {
-		for gvr := range b.state.records.outcomes {
-			if !slices.ContainsFunc(b.matches, func(r rule.APIResource) bool { return r.GroupVersionResource == gvr }) {
-				b.state.records.forget(gvr)
-			}
+	for gvr := range b.state.records.outcomes {
+		if !slices.ContainsFunc(b.matches, func(r rule.APIResource) bool { return r.GroupVersionResource == gvr }) {
+			b.state.records.forget(gvr)
 		}
 	}
-	for _, resource := range b.matches {
-		switch b.engine.objects.State(resource.GroupVersionResource).Phase {
-		case informer.Synced:
-		case informer.Syncing:
-			continue // what is known of it stays until it is synced again
-		case informer.Absent, informer.Forbidden:
+	for _, resource := range b.forget {
+		b.state.records.forget(resource.GroupVersionResource)
+	}
+	count := 0
+	for _, resource := range b.list {
+		if todo.all {
 			b.state.records.forget(resource.GroupVersionResource)
+			count += b.namespace(ctx, resource, "")
 			continue
 		}
-		switch {
-		case todo.all:
-			b.state.records.forget(resource.GroupVersionResource)
-			count += b.list(ctx, resource, "")
-		default:
-			for namespace := range todo.namespaces {
-				for _, at := range b.state.records.names(resource.GroupVersionResource, namespace) {
-					b.state.records.set(resource, at, nil)
-				}
-				count += b.list(ctx, resource, namespace)
+		for namespace := range todo.namespaces {
+			for _, at := range b.state.records.names(resource.GroupVersionResource, namespace) {
+				b.state.records.set(resource, at, nil)
 			}
-			count += b.objects(ctx, resource, todo)
+			count += b.namespace(ctx, resource, namespace)
 		}
+		count += b.objects(ctx, resource, todo)
 	}
 	return count
 }
 
-func (b *batch) list(ctx context.Context, resource rule.APIResource, namespace string) int {
+// namespace evaluates the objects of a namespace, or all of them.
+func (b *batch) namespace(ctx context.Context, resource rule.APIResource, namespace string) int {
 	objs := b.engine.objects.List(resource.GroupVersionResource, namespace)
 	for _, obj := range objs {
 		if ctx.Err() != nil {

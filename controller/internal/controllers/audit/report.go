@@ -39,7 +39,7 @@ func (e *Engine) Report(key rule.Key) (Report, bool) {
 		return Report{}, false
 	}
 	r := Report{UID: s.uid, Generation: s.generation, Severity: s.severity}
-	r.Ready, r.Reason, r.Message = s.ready(e.objects)
+	r.Ready, r.Reason, r.Message = s.ready(key, e.objects)
 	r.Stalled = r.Reason == v1alpha1.ReasonInvalidExpression || r.Reason == v1alpha1.ReasonInvalidSpec
 	if s.found != nil && s.usable() {
 		summary := s.found.summary
@@ -50,7 +50,7 @@ func (e *Engine) Report(key rule.Key) (Report, bool) {
 }
 
 // ready says whether the rule is compiled and reads all that it is about.
-func (s *state) ready(objects Objects) (metav1.ConditionStatus, string, string) {
+func (s *state) ready(key rule.Key, objects Objects) (metav1.ConditionStatus, string, string) {
 	switch {
 	case len(s.mistakes) > 0:
 		reason := v1alpha1.ReasonInvalidSpec
@@ -79,7 +79,7 @@ func (s *state) ready(objects Objects) (metav1.ConditionStatus, string, string) 
 			return
 		}
 		seen[gvr] = true
-		switch state := objects.State(gvr); state.Phase {
+		switch state := objects.State(key.String(), gvr); state.Phase {
 		case informer.Forbidden:
 			forbidden = append(forbidden, state.Message)
 		case informer.Absent:

@@ -73,6 +73,9 @@ type state struct {
 
 	pending pending
 	expires time.Time
+	// waiting is true while a resource that the rule reads was not synced when
+	// it was last evaluated.
+	waiting bool
 
 	// records are touched by the one worker that evaluates the rule.
 	records records
@@ -80,9 +83,10 @@ type state struct {
 	found *found
 }
 
-// usable says whether the rule can be evaluated at all.
+// usable says whether the rule can be evaluated at all. A list of a kind that
+// is not served is not an empty list: nothing can be said then.
 func (s *state) usable() bool {
-	return s.rule != nil && !s.suspended && len(s.refused) == 0
+	return s.rule != nil && !s.suspended && len(s.refused) == 0 && len(s.absent) == 0
 }
 
 // resolve finds the resources that the rule reads among those that are served,

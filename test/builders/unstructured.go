@@ -1,0 +1,18 @@
+package builders
+
+import (
+	"testing"
+
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
+)
+
+// Unstructured is an object as a dynamic client reads it from an API server.
+func Unstructured(t testing.TB, obj runtime.Object) *unstructured.Unstructured {
+	t.Helper()
+	content, err := runtime.DefaultUnstructuredConverter.ToUnstructured(obj)
+	if err != nil {
+		t.Fatalf("converting a %T: %v", obj, err)
+	}
+	return &unstructured.Unstructured{Object: content}
+}

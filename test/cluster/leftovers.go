@@ -1,0 +1,101 @@
+package cluster
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"syscall"
+	"time"
+)
+
+// dirPrefix begins the name of every cluster's folder in the temporary folder.
+const dirPrefix = "mainstay-cluster-"
+
+// groupEnd bounds how long the processes of a killed group may take to be gone.
+const groupEnd = 10 * time.Second
+
+// young is how long a folder may be without its owner's lock: as long as it takes
+// to make one after the other.
+const young = time.Minute
+
+// StopDir ends the cluster in a folder that Dir returned, also from another process
+// than the one that started it, and removes the folder.
+func StopDir(dir string) error {
+	if _, err := os.Stat(filepath.Join(dir, aliveFile)); err != nil {
+		return fmt.Errorf("stopping the cluster in %s: no cluster is there: %w", dir, err)
+	}
+	if err := errors.Join(forgetWorkers(dir), stopGroup(dir)); err != nil {
+		return err
+	}
+	if err := os.RemoveAll(dir); err != nil {
+		return fmt.Errorf("stopping the cluster in %s: %w", dir, err)
+	}
+	return nil
+}
+
+// stopGroup kills the process group of the cluster in dir, if it lives.
+func stopGroup(dir string) error {
+	alive := filepath.Join(dir, aliveFile)
+	if held, err := locked(alive); err != nil || !held {
+		return err
+	}
+	id, err := groupID(dir)
+	if err != nil {
+		return err
+	}
+	ticker := time.NewTicker(20 * time.Millisecond)
+	defer ticker.Stop()
+	for deadline := time.Now().Add(groupEnd); time.Now().Before(deadline); <-ticker.C {
+		if err := syscall.Kill(-id, syscall.SIGKILL); errors.Is(err, syscall.ESRCH) {
+			return nil
+		} else if err != nil {
+			return fmt.Errorf("killing the process group %d of the cluster in %s: %w", id, dir, err)
+		}
+		// A process that nobody has waited for is still in its group, but it has let
+		// go of the lock.
+		if held, err := locked(alive); err != nil || !held {
+			return err
+		}
+	}
+	return fmt.Errorf("killing the process group %d of the cluster in %s: still there after %s", id, dir, groupEnd)
+}
+
+// sweep removes what clusters of dead owners left in the folder parent: those whose
+// watchdog was killed too, and those from before a reboot.
+func sweep(parent string, out io.Writer) error {
+	dirs, err := filepath.Glob(filepath.Join(parent, dirPrefix+"*"))
+	if err != nil {
+		return fmt.Errorf("looking for left clusters in %s: %w", parent, err)
+	}
+	for _, dir := range dirs {
+		left, err := abandoned(dir)
+		if err != nil || !left {
+			// Another user's folder cannot be read, and is not ours to remove.
+			continue
+		}
+		_, _ = fmt.Fprintf(out, "removing the cluster that a dead process left in %s\n", dir)
+		if err := errors.Join(stopGroup(dir), os.RemoveAll(dir)); err != nil {
+			return fmt.Errorf("removing a left cluster: %w", err)
+		}
+	}
+	return nil
+}
+
+// abandoned reports whether nobody will end the cluster in dir.
+func abandoned(dir string) (bool, error) {
+	info, err := os.Stat(dir)
+	if err != nil {
+		return false, err
+	}
+	if time.Since(info.ModTime()) < young {
+		return false, nil
+	}
+	if _, err := os.Stat(filepath.Join(dir, keepFile)); err == nil {
+		held, err := locked(filepath.Join(dir, aliveFile))
+		return !held, err
+	}
+	held, err := locked(filepath.Join(dir, ownerFile))
+	return !held, err
+}

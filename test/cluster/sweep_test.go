@@ -1,0 +1,89 @@
+package cluster
+
+import (
+	"bytes"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+// A folder per way in which a cluster can be found. Only those that nobody will end
+// may be removed.
+func TestSweep(t *testing.T) {
+	t.Parallel()
+	tests := map[string]struct {
+		files   []string // in the folder
+		held    []string // those that somebody has locked
+		age     time.Duration
+		removed bool
+	}{
+		"owner lives":                     {files: []string{ownerFile, aliveFile}, held: []string{ownerFile}, age: time.Hour},
+		"owner is dead":                   {files: []string{ownerFile, aliveFile}, age: time.Hour, removed: true},
+		"owner is about to take it":       {},
+		"owner died before it took it":    {age: time.Hour, removed: true},
+		"kept and alive":                  {files: []string{ownerFile, aliveFile, keepFile}, held: []string{aliveFile}, age: time.Hour},
+		"kept, ended by a reboot":         {files: []string{ownerFile, aliveFile, keepFile}, age: time.Hour, removed: true},
+		"owner is dead, just a while ago": {files: []string{ownerFile, aliveFile}, age: time.Second},
+	}
+	for name, tc := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			parent := t.TempDir()
+			dir := filepath.Join(parent, dirPrefix+"1")
+			other := filepath.Join(parent, "another-program-1")
+			for _, d := range []string{dir, other} {
+				if err := os.Mkdir(d, 0o700); err != nil {
+					t.Fatal(err)
+				}
+			}
+			for _, file := range tc.files {
+				path := filepath.Join(dir, file)
+				if !slices.Contains(tc.held, file) {
+					if err := os.WriteFile(path, nil, 0o600); err != nil {
+						t.Fatal(err)
+					}
+					continue
+				}
+				lock, err := lockFile(path)
+				if err != nil {
+					t.Fatal(err)
+				}
+				t.Cleanup(func() { _ = lock.Close() })
+			}
+			then := time.Now().Add(-tc.age)
+			if err := os.Chtimes(dir, then, then); err != nil {
+				t.Fatal(err)
+			}
+			var said bytes.Buffer
+			if err := sweep(parent, &said); err != nil {
+				t.Fatal(err)
+			}
+			_, err := os.Stat(dir)
+			if got := os.IsNotExist(err); got != tc.removed {
+				t.Errorf("removed: %t, want %t", got, tc.removed)
+			}
+			if got := strings.Contains(said.String(), dir); got != tc.removed {
+				t.Errorf("said %q", said.String())
+			}
+			if _, err := os.Stat(other); err != nil {
+				t.Errorf("a folder of another program: %v", err)
+			}
+		})
+	}
+}
+
+func TestGroupID(t *testing.T) {
+	t.Parallel()
+	for text, ok := range map[string]bool{"4711\n": true, "": false, "0\n": false, "1\n": false, "-5\n": false, "x\n": false} {
+		dir := t.TempDir()
+		if err := os.WriteFile(filepath.Join(dir, groupFile), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if id, err := groupID(dir); (err == nil) != ok {
+			t.Errorf("groupID of %q = %d, %v", text, id, err)
+		}
+	}
+}
