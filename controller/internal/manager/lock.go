@@ -24,11 +24,12 @@ func newLock(cfg *rest.Config, opts Options) (resourcelock.Interface, error) {
 	if err != nil {
 		return nil, fmt.Errorf("make the lock on lease %s/%s: %w", opts.PodNamespace, LeaseName, err)
 	}
-	return &announcedLock{Interface: lock, log: opts.Log.WithName("leader-election")}, nil
+	return &guardedLock{Interface: lock, log: opts.Log.WithName("leader-election")}, nil
 }
 
-// announcedLock logs who leads whenever that changes, on every replica.
-type announcedLock struct {
+// guardedLock logs who leads whenever that changes, on every replica, and never
+// releases a Lease that somebody else holds.
+type guardedLock struct {
 	resourcelock.Interface
 	log logr.Logger
 
@@ -37,7 +38,7 @@ type announcedLock struct {
 }
 
 // Get reads the Lease.
-func (l *announcedLock) Get(ctx context.Context) (*resourcelock.LeaderElectionRecord, []byte, error) {
+func (l *guardedLock) Get(ctx context.Context) (*resourcelock.LeaderElectionRecord, []byte, error) {
 	record, raw, err := l.Interface.Get(ctx)
 	if err == nil && record != nil {
 		l.announce(record.HolderIdentity)
@@ -46,7 +47,7 @@ func (l *announcedLock) Get(ctx context.Context) (*resourcelock.LeaderElectionRe
 }
 
 // Create makes the Lease.
-func (l *announcedLock) Create(ctx context.Context, record resourcelock.LeaderElectionRecord) error {
+func (l *guardedLock) Create(ctx context.Context, record resourcelock.LeaderElectionRecord) error {
 	err := l.Interface.Create(ctx, record)
 	if err == nil {
 		l.announce(record.HolderIdentity)
@@ -54,8 +55,14 @@ func (l *announcedLock) Create(ctx context.Context, record resourcelock.LeaderEl
 	return err
 }
 
-// Update renews, takes or releases the Lease.
-func (l *announcedLock) Update(ctx context.Context, record resourcelock.LeaderElectionRecord) error {
+// Update renews, takes or releases the Lease. client-go releases by what it
+// remembers: it reads the Lease anew, so that the write succeeds, and clears it
+// without a look at who holds it now. A leader that was paused past its lease
+// would so take the leadership from its successor when it wakes up and exits.
+func (l *guardedLock) Update(ctx context.Context, record resourcelock.LeaderElectionRecord) error {
+	if holder := l.lastSeen(); record.HolderIdentity == "" && holder != l.Identity() {
+		return fmt.Errorf("release lease %s: it is held by %q now", l.Describe(), holder)
+	}
 	err := l.Interface.Update(ctx, record)
 	if err == nil {
 		l.announce(record.HolderIdentity)
@@ -63,7 +70,13 @@ func (l *announcedLock) Update(ctx context.Context, record resourcelock.LeaderEl
 	return err
 }
 
-func (l *announcedLock) announce(holder string) {
+func (l *guardedLock) lastSeen() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.holder
+}
+
+func (l *guardedLock) announce(holder string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if holder == l.holder {
