@@ -29,12 +29,12 @@ help: ## List the targets
 build: ## Build bin/mainstay
 	$(GO) build -trimpath -ldflags "-s -w -X main.version=$(VERSION)" -o bin/mainstay ./controller/cmd/mainstay
 
-demo: ## Lose a worker on a real control plane and watch (KEEP=1 leaves it running)
+demo: build ## Lose a worker on a real control plane and watch (KEEP=1 leaves it running)
 	$(GO) run ./test/demo $(if $(filter-out 0,$(KEEP)),-keep)
 
 test: ## Run every test, on real control planes, with coverage of controller/internal
 	@mkdir -p build
-	$(GO) test -timeout 20m -coverpkg=$(INTERNAL) -coverprofile=build/coverage.out ./...
+	$(GO) test -timeout 20m -parallel 8 -coverpkg=$(INTERNAL) -coverprofile=build/coverage.out ./...
 	@$(GO) tool cover -func=build/coverage.out >build/coverage.txt
 	@echo "coverage of controller/internal: $$(awk '$$1 == "total:" {print $$3}' build/coverage.txt)"
 
@@ -42,6 +42,7 @@ bench: ## Run the benchmarks and write build/bench/*.json (RUNS=3)
 	@set -e; for dir in test/bench/*/; do \
 		if [ -f "$$dir/main.go" ]; then echo "$(GO) run ./$$dir"; $(GO) run "./$$dir" -runs $(or $(RUNS),3) -out build/bench; fi; \
 	done
+	BENCH_DIR=$(CURDIR)/build/bench $(GO) test -run '^$$' -bench BenchmarkRule -cpu 1 ./controller/internal/rule
 
 verify: lint overlays generated ## Lint, build every overlay, check that generated files are current
 

@@ -147,6 +147,32 @@ func (d *demo) once(ctx context.Context) (string, error) {
 	return fmt.Sprintf("%d interventions, %d evictions in the API server's audit log, each pod once", done, len(evicted)), nil
 }
 
+// electionsSettled waits until every Lease of Flux is held by a pod that is
+// there: a rollout has just replaced the ones that held them.
+func (d *demo) electionsSettled(ctx context.Context) error {
+	_, err := until(ctx, func(ctx context.Context) (bool, string, error) {
+		var leases coordinationv1.LeaseList
+		if err := d.client.List(ctx, &leases, client.InNamespace("flux-system")); err != nil {
+			return false, "", fmt.Errorf("list the leases: %w", err)
+		}
+		for i := range leases.Items {
+			controller := strings.TrimSuffix(leases.Items[i].Name, "-leader-election")
+			pods, err := d.pods(ctx, controller)
+			if err != nil {
+				return false, "", err
+			}
+			held := slices.ContainsFunc(pods, func(p corev1.Pod) bool {
+				return ready(&p) && leases.Items[i].Spec.HolderIdentity != nil && strings.HasPrefix(*leases.Items[i].Spec.HolderIdentity, p.Name+"_")
+			})
+			if !held {
+				return false, "no pod of " + controller + " leads", nil
+			}
+		}
+		return true, "", nil
+	})
+	return err
+}
+
 // transitions counts how often each Lease of Flux changed hands.
 func (d *demo) transitions(ctx context.Context) (map[string]int32, error) {
 	var leases coordinationv1.LeaseList

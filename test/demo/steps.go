@@ -189,6 +189,9 @@ func (d *demo) patchFlux(ctx context.Context) (string, error) {
 	if _, err := d.cluster.Kubectl(ctx, "-n", "flux-system", "rollout", "status", "deployment", "--timeout=50s"); err != nil {
 		return "", err
 	}
+	if err := d.electionsSettled(ctx); err != nil {
+		return "", err
+	}
 	// The standbys are there, and on the same worker: nothing is won yet.
 	seen, err := d.lifeline(ctx, func(l *v1alpha1.Lifeline) bool {
 		return !*l.Status.Survives && l.Status.Weakest != nil && len(l.Status.Weakest.Stops) >= 3 &&

@@ -23,8 +23,8 @@ type Phase string
 
 // Phases.
 const (
-	// PhaseClaimed: the action may be under way. An Intervention without a
-	// status is in this phase too.
+	// PhaseClaimed: the action may be under way. An Intervention whose holder
+	// died before it could say so has no phase.
 	PhaseClaimed Phase = "Claimed"
 	// PhaseDone: the effect was seen.
 	PhaseDone Phase = "Done"
@@ -57,11 +57,13 @@ type InterventionSpec struct {
 	Attempt int32 `json:"attempt"`
 
 	// Holder is the leader that made the claim.
+	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=253
 	// +required
 	Holder string `json:"holder"`
 
 	// Reason says in a sentence why the action is taken.
+	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=1024
 	// +required
 	Reason string `json:"reason"`
@@ -84,6 +86,7 @@ type OwnerReference struct {
 	// +optional
 	Namespace string `json:"namespace,omitempty"`
 	// Name of the owner.
+	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=253
 	// +required
 	Name string `json:"name"`
@@ -107,6 +110,7 @@ type TargetReference struct {
 	// +optional
 	Namespace string `json:"namespace,omitempty"`
 	// Name of the target.
+	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=253
 	// +required
 	Name string `json:"name"`

@@ -51,6 +51,7 @@ type LifelineSpec struct {
 	// +kubebuilder:default={"kubernetes.io/hostname"}
 	// +kubebuilder:validation:MinItems=1
 	// +kubebuilder:validation:MaxItems=4
+	// +kubebuilder:validation:items:MinLength=1
 	// +kubebuilder:validation:items:MaxLength=317
 	// +optional
 	TopologyKeys []string `json:"topologyKeys,omitempty"`
@@ -95,7 +96,7 @@ type Lag struct {
 	// +kubebuilder:default="2m"
 	// +kubebuilder:validation:XValidation:rule="duration(self) >= duration('5s') && duration(self) <= duration('24h')",message="must be between 5s and 24h"
 	// +optional
-	Threshold metav1.Duration `json:"threshold,omitempty"`
+	Threshold metav1.Duration `json:"threshold,omitzero"`
 }
 
 // Heal says what Mainstay may do about a Lifeline.
@@ -175,10 +176,12 @@ type Domain struct {
 	// Stops are members that would have no ready replica left and would not be
 	// placed elsewhere quickly, or have none in reserve although they should.
 	// +listType=atomic
+	// +kubebuilder:validation:MaxItems=64
 	// +optional
 	Stops []string `json:"stops,omitempty"`
 	// Interrupts are Singletons that would be started anew elsewhere.
 	// +listType=atomic
+	// +kubebuilder:validation:MaxItems=64
 	// +optional
 	Interrupts []string `json:"interrupts,omitempty"`
 }

@@ -40,6 +40,7 @@ type RuleSpec struct {
 	// +listType=map
 	// +listMapKey=name
 	// +kubebuilder:validation:MaxItems=64
+	// +kubebuilder:validation:XValidation:rule="self.all(c, c.name.size() <= 317 && c.expression.size() <= 8192)",message="an expression may have 8192 characters, a name 317"
 	// +optional
 	MatchConditions []admissionregistrationv1.MatchCondition `json:"matchConditions,omitempty"`
 
@@ -48,6 +49,7 @@ type RuleSpec struct {
 	// +listType=map
 	// +listMapKey=name
 	// +kubebuilder:validation:MaxItems=64
+	// +kubebuilder:validation:XValidation:rule="self.all(v, v.name.size() <= 63 && v.expression.size() <= 8192)",message="an expression may have 8192 characters, a name 63"
 	// +optional
 	Variables []admissionregistrationv1.Variable `json:"variables,omitempty"`
 
@@ -57,6 +59,7 @@ type RuleSpec struct {
 	// +listType=atomic
 	// +kubebuilder:validation:MinItems=1
 	// +kubebuilder:validation:MaxItems=64
+	// +kubebuilder:validation:XValidation:rule="self.all(v, v.expression.size() <= 8192 && (!has(v.messageExpression) || v.messageExpression.size() <= 8192) && (!has(v.message) || v.message.size() <= 1024))",message="an expression may have 8192 characters, a message 1024"
 	// +required
 	Validations []admissionregistrationv1.Validation `json:"validations"`
 
@@ -171,6 +174,12 @@ type Exception struct {
 	Reason string `json:"reason"`
 
 	// Expires is when the exception lapses by itself. Without it, it stays.
+	// The pattern leaves out what the format date-time allows and Kubernetes'
+	// own time type cannot read: one such value would keep every rule from
+	// being listed.
+	// +kubebuilder:validation:Type=string
+	// +kubebuilder:validation:Format=date-time
+	// +kubebuilder:validation:Pattern=`^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d([.]\d+)?(Z|[+-]([01]\d|2[0-3]):[0-5]\d)$`
 	// +optional
 	Expires *metav1.Time `json:"expires,omitempty"`
 }
@@ -293,8 +302,8 @@ type ClusterRuleList struct {
 // +kubebuilder:printcolumn:name="Pass",type=integer,JSONPath=`.status.summary.pass`
 // +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
 // +kubebuilder:printcolumn:name="Status",type=string,priority=1,JSONPath=`.status.conditions[?(@.type=="Ready")].message`
-// +kubebuilder:validation:XValidation:rule="!has(self.spec.references) || self.spec.references.all(r, r.namespaces == ['Same'])",message="a namespaced Rule refers to its own namespace only: references[].namespaces must be [Same]"
-// +kubebuilder:validation:XValidation:rule="!has(self.spec.matchConstraints.namespaceSelector)",message="a namespaced Rule matches its own namespace only: matchConstraints.namespaceSelector must not be set"
+// +kubebuilder:validation:XValidation:rule="!has(self.spec.references) || self.spec.references.all(r, r.namespaces == ['Same'])",message="a namespaced Rule refers to its own namespace only: references[].namespaces must be [Same]",fieldPath=".spec.references"
+// +kubebuilder:validation:XValidation:rule="!has(self.spec.matchConstraints.namespaceSelector)",message="a namespaced Rule matches its own namespace only: matchConstraints.namespaceSelector must not be set",fieldPath=".spec.matchConstraints.namespaceSelector"
 type Rule struct {
 	metav1.TypeMeta   `json:",inline"`
 	metav1.ObjectMeta `json:"metadata,omitempty"`

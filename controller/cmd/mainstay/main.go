@@ -31,7 +31,6 @@ func newCommand() *cobra.Command {
 		Short:         "Keeps GitOps standing when a worker falls",
 		SilenceUsage:  true,
 		SilenceErrors: true,
-		Args:          cobra.NoArgs,
 	}
 	cmd.AddCommand(newControllerCommand(), newVersionCommand())
 	return cmd

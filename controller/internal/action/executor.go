@@ -86,6 +86,12 @@ func (e *Executor) Do(ctx context.Context, claim Claim) (*v1alpha1.Intervention,
 	if pause := e.clock.Since(start); pause > ClaimTimeout {
 		return iv, fmt.Errorf("intervention %s: claimed %s ago, not acting on it", iv.Name, pause.Round(time.Second))
 	}
+	// The second look at the claim: whoever resolved it meanwhile has changed
+	// it, and this write fails.
+	iv.Status.Phase = v1alpha1.PhaseClaimed
+	if err := e.client.Status().Update(ctx, iv); err != nil {
+		return iv, fmt.Errorf("confirm the claim %s: %w", iv.Name, err)
+	}
 	err = action.Do(ctx, claim.Target)
 	switch {
 	case err == nil:

@@ -260,10 +260,10 @@ func TestBudgetThatAllowsNothingBlocks(t *testing.T) {
 	pile(t, d, "worker-1")
 	l := builders.MakeLifeline(ns, "blocked").Heal(v1alpha1.HealAuto, 12).Obj()
 	shared.create(t, l)
-	status := lifelineStatus(t, l, conditionIs(v1alpha1.ConditionHealing, metav1.ConditionFalse, v1alpha1.ReasonBlocked))
-	if message := meta.FindStatusCondition(status.Conditions, v1alpha1.ConditionHealing).Message; !strings.Contains(message, "strict") {
-		t.Errorf("message %q does not name the budget", message)
-	}
+	lifelineStatus(t, l, func(s *v1alpha1.LifelineStatus) bool {
+		c := meta.FindStatusCondition(s.Conditions, v1alpha1.ConditionHealing)
+		return c != nil && c.Reason == v1alpha1.ReasonBlocked && strings.Contains(c.Message, "strict")
+	})
 	if ivs := interventions(t, l); len(ivs) != 0 {
 		t.Errorf("interventions %+v, want none", ivs)
 	}

@@ -87,7 +87,9 @@ func startEnv(ctx context.Context, opts cluster.Options) (*env, error) {
 	scheme := runtime.NewScheme()
 	err = errors.Join(clientgoscheme.AddToScheme(scheme), v1alpha1.AddToScheme(scheme), apiextensionsv1.AddToScheme(scheme))
 	if err == nil {
-		e.client, err = client.New(c.Config(), client.Options{Scheme: scheme})
+		cfg := c.Config()
+		cfg.QPS = -1 // tests wait by asking
+		e.client, err = client.New(cfg, client.Options{Scheme: scheme})
 	}
 	if err == nil {
 		_, err = c.Kubectl(ctx, "apply", "--server-side", "-k", filepath.Join("..", "..", "..", "manifests", "base"))

@@ -14,6 +14,7 @@ import (
 	"k8s.io/client-go/metadata"
 	"k8s.io/client-go/rest"
 	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/config"
 	"sigs.k8s.io/controller-runtime/pkg/healthz"
 	ctrlmanager "sigs.k8s.io/controller-runtime/pkg/manager"
@@ -106,9 +107,7 @@ func wire(mgr ctrlmanager.Manager, cfg *rest.Config, opts Options) error {
 	objects := informer.New(clients, opts.Log.WithName("informer"))
 	engine := audit.NewEngine(objects, compiler, opts.Clock, m)
 	statuses := status.NewWriter(mgr.GetClient(), recorder, m)
-	executor := action.NewExecutor(mgr.GetClient(), map[v1alpha1.Action]action.Action{
-		v1alpha1.ActionEvict: action.NewEvict(mgr.GetClient(), mgr.GetAPIReader()),
-	}, opts.PodNamespace, opts.PodName, opts.Clock, m)
+	executor := action.NewExecutor(mgr.GetClient(), actions(mgr.GetClient(), mgr.GetAPIReader()), opts.PodNamespace, opts.PodName, opts.Clock, m)
 
 	for _, c := range []interface {
 		SetupWithManager(mgr ctrl.Manager) error
@@ -139,6 +138,13 @@ func wire(mgr ctrlmanager.Manager, cfg *rest.Config, opts Options) error {
 		return fmt.Errorf("add the readiness check: %w", err)
 	}
 	return nil
+}
+
+// actions are all that an Intervention can name.
+func actions(c client.Client, reader client.Reader) map[v1alpha1.Action]action.Action {
+	return map[v1alpha1.Action]action.Action{
+		v1alpha1.ActionEvict: action.NewEvict(c, reader),
+	}
 }
 
 func newClients(cfg *rest.Config, httpClient *http.Client) (informer.Clients, error) {

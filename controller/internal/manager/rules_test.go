@@ -105,7 +105,7 @@ func TestFindingReachesStatusEventAndMetric(t *testing.T) {
 		}
 		for i := range events.Items {
 			e := &events.Items[i]
-			if e.Reason == "Violation" && e.Regarding.Name == "single" && e.Related != nil && e.Related.Name == "finding" &&
+			if e.Reason == "Violation" && e.Regarding.Name == "single" && e.Regarding.UID == single.UID && e.Related != nil && e.Related.Name == "finding" &&
 				e.Note == "ClusterRule finding (high): one replica is not enough" && e.Type == corev1.EventTypeWarning {
 				return true, ""
 			}

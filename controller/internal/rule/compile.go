@@ -112,6 +112,15 @@ func validateEntries(rules []admissionregistrationv1.NamedRuleWithOperations, pa
 				errs = append(errs, field.Required(at.Child(name), "at least one must be given"))
 			}
 		}
+		operations := []admissionregistrationv1.OperationType{
+			admissionregistrationv1.OperationAll, admissionregistrationv1.Create, admissionregistrationv1.Update,
+			admissionregistrationv1.Delete, admissionregistrationv1.Connect,
+		}
+		for j, operation := range rules[i].Operations {
+			if !slices.Contains(operations, operation) {
+				errs = append(errs, field.NotSupported(at.Child("operations").Index(j), operation, operations))
+			}
+		}
 		scopes := []admissionregistrationv1.ScopeType{
 			admissionregistrationv1.AllScopes, admissionregistrationv1.ClusterScope, admissionregistrationv1.NamespacedScope,
 		}

@@ -106,7 +106,7 @@ func (b *batch) run(ctx context.Context, todo pending) int {
 		}
 		for namespace := range todo.namespaces {
 			for _, at := range b.state.records.names(resource.GroupVersionResource, namespace) {
-				b.state.records.set(resource, at, nil)
+				b.state.records.set(resource, at, "", nil)
 			}
 			count += b.namespace(ctx, resource, namespace)
 		}
@@ -140,7 +140,7 @@ func (b *batch) objects(ctx context.Context, resource rule.APIResource, todo pen
 		if obj := b.engine.objects.Get(ref.gvr, ref.namespace, ref.name); obj != nil {
 			b.object(ctx, resource, obj)
 		} else {
-			b.state.records.set(resource, objectName{ref.namespace, ref.name}, nil)
+			b.state.records.set(resource, objectName{ref.namespace, ref.name}, "", nil)
 		}
 	}
 	return count
@@ -159,13 +159,13 @@ func (b *batch) object(ctx context.Context, resource rule.APIResource, obj *unst
 		if ns == nil {
 			// The Namespace is not in the cache yet, or not any more: its own
 			// event brings the object back.
-			b.state.records.set(resource, at, nil)
+			b.state.records.set(resource, at, "", nil)
 			return
 		}
 		namespace, labels = ns.Object, ns.GetLabels()
 	}
 	if !b.state.rule.MatchesObject(gvr, obj, labels) {
-		b.state.records.set(resource, at, nil)
+		b.state.records.set(resource, at, "", nil)
 		return
 	}
 	finding := b.state.rule.Evaluate(ctx, rule.Input{Object: obj, Resource: gvr, Namespace: namespace, Refs: b.refs, Now: b.now})
@@ -175,5 +175,5 @@ func (b *batch) object(ctx context.Context, resource rule.APIResource, obj *unst
 	if finding.Matched {
 		b.engine.metrics.Evaluations.WithLabelValues(string(finding.Outcome)).Inc()
 	}
-	b.state.records.set(resource, at, &finding)
+	b.state.records.set(resource, at, obj.GetUID(), &finding)
 }

@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/mainstay-dev/mainstay/controller/api/v1alpha1"
 	"github.com/mainstay-dev/mainstay/controller/internal/rule"
@@ -15,15 +16,22 @@ type objectName struct {
 	namespace, name string
 }
 
+// Violation is a finding that people have to see, and the object's UID, which
+// kubectl describe finds Events by.
+type Violation struct {
+	v1alpha1.Violation
+	UID types.UID
+}
+
 // records holds the outcome for every matched object of one rule, and the
 // findings that people have to see.
 type records struct {
 	outcomes   map[schema.GroupVersionResource]map[objectName]v1alpha1.Outcome
-	violations map[objectRef]v1alpha1.Violation
+	violations map[objectRef]Violation
 }
 
 // set records a finding, or that there is none any more.
-func (r *records) set(resource rule.APIResource, at objectName, finding *rule.Finding) {
+func (r *records) set(resource rule.APIResource, at objectName, uid types.UID, finding *rule.Finding) {
 	gvr := resource.GroupVersionResource
 	ref := objectRef{gvr: gvr, namespace: at.namespace, name: at.name}
 	if finding == nil || !finding.Matched {
@@ -43,9 +51,9 @@ func (r *records) set(resource rule.APIResource, at objectName, finding *rule.Fi
 		return
 	}
 	if r.violations == nil {
-		r.violations = map[objectRef]v1alpha1.Violation{}
+		r.violations = map[objectRef]Violation{}
 	}
-	r.violations[ref] = v1alpha1.Violation{
+	r.violations[ref] = Violation{UID: uid, Violation: v1alpha1.Violation{
 		APIVersion: gvr.GroupVersion().String(),
 		Kind:       resource.Kind,
 		Namespace:  at.namespace,
@@ -53,7 +61,7 @@ func (r *records) set(resource rule.APIResource, at objectName, finding *rule.Fi
 		Outcome:    finding.Outcome,
 		Reason:     finding.Reason,
 		Message:    finding.Message,
-	}
+	}}
 }
 
 // forget drops what is recorded of a resource.
@@ -80,7 +88,7 @@ func (r *records) names(gvr schema.GroupVersionResource, namespace string) []obj
 // found is what a status says of the records.
 type found struct {
 	summary    v1alpha1.RuleSummary
-	violations []v1alpha1.Violation
+	violations []Violation
 }
 
 // result counts the records and picks the first violations, by namespace,
@@ -114,7 +122,7 @@ func (r *records) result() *found {
 	return f
 }
 
-func byName(a, b v1alpha1.Violation) int {
+func byName(a, b Violation) int {
 	return cmp.Or(
 		cmp.Compare(a.Namespace, b.Namespace), cmp.Compare(a.Name, b.Name),
 		cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.APIVersion, b.APIVersion),

@@ -27,7 +27,7 @@ type Report struct {
 
 	// Summary is nil until the rule has been evaluated once.
 	Summary    *v1alpha1.RuleSummary
-	Violations []v1alpha1.Violation
+	Violations []Violation
 }
 
 // Report returns what is known of a rule; false where there is no such rule.

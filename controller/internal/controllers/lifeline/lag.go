@@ -42,7 +42,7 @@ func sources() []schema.GroupVersionResource {
 // lagWants are the fields that the lag is told from.
 func lagWants() informer.Wants {
 	consumer := expr.KeepPaths(
-		[]string{"spec", "suspend"}, []string{"spec", "sourceRef"}, []string{"spec", "chart"}, []string{"spec", "chartRef"},
+		[]string{"spec", "suspend"}, []string{"spec", "interval"}, []string{"spec", "timeout"}, []string{"spec", "sourceRef"}, []string{"spec", "chart"}, []string{"spec", "chartRef"},
 		[]string{"status"},
 	)
 	wants := informer.Wants{kustomizations: consumer, helmReleases: consumer}

@@ -120,8 +120,8 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resu
 	if err == nil {
 		err = firstOf(settleErr, healErr)
 	}
-	if err != nil {
-		return ctrl.Result{}, err
+	if err != nil || result.RequeueAfter == conflictPause {
+		return result, err
 	}
 	for _, d := range []time.Duration{lookAgain, wait, decision.RetryAfter} {
 		if d > 0 && (result.RequeueAfter == 0 || d < result.RequeueAfter) {

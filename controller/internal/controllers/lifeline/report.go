@@ -49,6 +49,13 @@ func (r *Reconciler) report(ctx context.Context, l *v1alpha1.Lifeline, verdict l
 	switch written {
 	case status.Written:
 		r.announce(l, want)
+		for list, cut := range map[string]bool{
+			"members": verdict.MembersLeftOut > 0, "domains": verdict.DomainsLeftOut > 0, "lagging": len(want.Lagging) == v1alpha1.MaxLagging,
+		} {
+			if cut {
+				r.metrics.Truncations.WithLabelValues(list).Inc()
+			}
+		}
 	case status.Conflict:
 		return ctrl.Result{RequeueAfter: conflictPause}, nil
 	case status.Unchanged, status.Gone:
@@ -60,6 +67,7 @@ func (r *Reconciler) report(ctx context.Context, l *v1alpha1.Lifeline, verdict l
 func (r *Reconciler) reportLag(l *v1alpha1.Lifeline, want *v1alpha1.LifelineStatus, set func(string, metav1.ConditionStatus, string, string)) time.Duration {
 	if l.Spec.Lag == nil {
 		want.Lagging = nil
+		r.metrics.LifelineLagging.DeleteLabelValues(l.Namespace, l.Name)
 		meta.RemoveStatusCondition(&want.Conditions, v1alpha1.ConditionAlive)
 		return 0
 	}
@@ -68,9 +76,9 @@ func (r *Reconciler) reportLag(l *v1alpha1.Lifeline, want *v1alpha1.LifelineStat
 	total := len(lagging)
 	if total > v1alpha1.MaxLagging {
 		lagging = lagging[:v1alpha1.MaxLagging]
-		r.metrics.Truncations.WithLabelValues("lagging").Inc()
 	}
 	want.Lagging = lagging
+	r.metrics.LifelineLagging.WithLabelValues(l.Namespace, l.Name).Set(float64(total))
 	if total == 0 {
 		set(v1alpha1.ConditionAlive, metav1.ConditionTrue, v1alpha1.ReasonFollowing, "every consumer follows its source")
 	} else {
@@ -115,7 +123,6 @@ func (r *Reconciler) measure(l *v1alpha1.Lifeline, want *v1alpha1.LifelineStatus
 		survives = 1
 	}
 	r.metrics.LifelineSurvives.WithLabelValues(l.Namespace, l.Name).Set(survives)
-	r.metrics.LifelineLagging.WithLabelValues(l.Namespace, l.Name).Set(float64(len(want.Lagging)))
 	r.metrics.LifelineMemberReady.DeletePartialMatch(map[string]string{"namespace": l.Namespace, "name": l.Name})
 	for _, m := range want.Members {
 		r.metrics.LifelineMemberReady.WithLabelValues(l.Namespace, l.Name, m.Name).Set(float64(m.Ready))

@@ -115,7 +115,10 @@ func wanted(have *v1alpha1.RuleStatus, report audit.Report) *v1alpha1.RuleStatus
 	want := have.DeepCopy()
 	want.ObservedGeneration = report.Generation
 	want.Summary = report.Summary
-	want.Violations = report.Violations
+	want.Violations = nil
+	for _, v := range report.Violations {
+		want.Violations = append(want.Violations, v.Violation)
+	}
 	condition := metav1.Condition{
 		Type: v1alpha1.ConditionReady, Status: report.Ready, ObservedGeneration: report.Generation,
 		Reason: report.Reason, Message: status.Truncate(report.Message),
@@ -147,13 +150,14 @@ func (r *Reconciler) announce(obj client.Object, report audit.Report, have, want
 	if report.Summary != nil && int(report.Summary.Fail+report.Summary.Error) > len(want.Violations) {
 		r.metrics.Truncations.WithLabelValues("violations").Inc()
 	}
-	for _, violation := range added(have.Violations, want.Violations) {
+	for _, violation := range added(have.Violations, report.Violations) {
 		reason := "Violation"
 		if violation.Outcome == v1alpha1.OutcomeError {
 			reason = "EvaluationError"
 		}
 		about := &corev1.ObjectReference{
 			APIVersion: violation.APIVersion, Kind: violation.Kind, Namespace: violation.Namespace, Name: violation.Name,
+			UID: violation.UID,
 		}
 		r.recorder.Eventf(about, obj, corev1.EventTypeWarning, reason, "Audit",
 			"%s %s (%s): %s", keyOf(obj).Kind, obj.GetName(), report.Severity, violation.Message)
@@ -161,14 +165,14 @@ func (r *Reconciler) announce(obj client.Object, report audit.Report, have, want
 }
 
 // added lists the violations that are new, or say something new.
-func added(have, want []v1alpha1.Violation) []v1alpha1.Violation {
+func added(have []v1alpha1.Violation, want []audit.Violation) []audit.Violation {
 	known := make(map[v1alpha1.Violation]struct{}, len(have))
 	for _, v := range have {
 		known[v] = struct{}{}
 	}
-	var out []v1alpha1.Violation
+	var out []audit.Violation
 	for _, v := range want {
-		if _, ok := known[v]; !ok {
+		if _, ok := known[v.Violation]; !ok {
 			out = append(out, v)
 		}
 	}

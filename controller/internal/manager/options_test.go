@@ -1,0 +1,72 @@
+package manager
+
+import (
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+func TestOptionsSayEveryMistake(t *testing.T) {
+	t.Parallel()
+	valid := Default()
+	valid.PodName = "mainstay-0"
+	tests := map[string]struct {
+		change func(*Options)
+		want   string
+	}{
+		"the defaults": {change: func(*Options) {}},
+		"small cluster": {change: func(o *Options) {
+			o.LeaseDuration, o.RenewDeadline, o.RetryPeriod = 30*time.Second, 20*time.Second, 5*time.Second
+		}},
+		"no pod name": {
+			change: func(o *Options) { o.PodName = "" },
+			want:   `invalid options: --pod-name: Required value: set it, or POD_NAME from the downward API`,
+		},
+		"no namespace": {
+			change: func(o *Options) { o.PodNamespace = "" },
+			want:   `invalid options: --pod-namespace: Required value: set it, or POD_NAMESPACE from the downward API`,
+		},
+		"lease below the deadline": {
+			change: func(o *Options) { o.LeaseDuration = 8 * time.Second },
+			want:   `invalid options: --leader-election-lease-duration: Invalid value: "8s": must be greater than --leader-election-renew-deadline (10s): a leader has to give up before another may take over`,
+		},
+		"lease equal to the deadline": {
+			change: func(o *Options) { o.LeaseDuration = 10 * time.Second },
+			want:   `invalid options: --leader-election-lease-duration: Invalid value: "10s": must be greater than --leader-election-renew-deadline (10s): a leader has to give up before another may take over`,
+		},
+		"deadline below the retry": {
+			change: func(o *Options) { o.RenewDeadline = 2 * time.Second },
+			want:   `invalid options: --leader-election-renew-deadline: Invalid value: "2s": must be greater than 1.2 times --leader-election-retry-period (2s)`,
+		},
+		"no retry": {
+			change: func(o *Options) { o.RetryPeriod = 0 },
+			want:   `invalid options: --leader-election-retry-period: Invalid value: "0s": must be greater than 0s`,
+		},
+		"below a second": {
+			change: func(o *Options) {
+				o.LeaseDuration, o.RenewDeadline, o.RetryPeriod = 900*time.Millisecond, 500*time.Millisecond, 100*time.Millisecond
+			},
+			want: `invalid options: --leader-election-lease-duration: Invalid value: "900ms": must be at least 1s: a Lease counts whole seconds`,
+		},
+		"no election, no timings": {change: func(o *Options) { o.LeaderElect, o.LeaseDuration = false, 0 }},
+		"two mistakes at once": {
+			change: func(o *Options) { o.InterventionRetention, o.ExpressionCacheSize = time.Minute, 0 },
+			want:   `invalid options: [--intervention-retention: Invalid value: "1m0s": must be at least 2h: evictions are budgeted by the hour from these records, --expression-cache-size: Invalid value: 0: must be at least 1]`,
+		},
+	}
+	for name, tc := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			opts := valid
+			tc.change(&opts)
+			got := ""
+			if err := opts.Validate(); err != nil {
+				got = err.Error()
+			}
+			if diff := cmp.Diff(tc.want, got); diff != "" {
+				t.Errorf("error (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
