@@ -50,8 +50,10 @@ type Engine struct {
 	// and never from a handler of object changes.
 	applying sync.Mutex
 
-	mu        sync.Mutex
-	rules     map[rule.Key]*state
+	mu    sync.Mutex
+	rules map[rule.Key]*state
+	// readers are the rules that read a resource: a change looks at those only.
+	readers   map[schema.GroupVersionResource][]rule.Key
 	listeners []func(rule.Key)
 }
 
@@ -123,6 +125,7 @@ func (e *Engine) SetRule(key rule.Key, uid types.UID, generation int64, spec *v1
 	e.mu.Lock()
 	e.rules[key] = s
 	wants := s.resolve(e.objects)
+	e.index()
 	e.mu.Unlock()
 	e.objects.Apply(key.String(), wants)
 	e.applying.Unlock()
@@ -136,6 +139,7 @@ func (e *Engine) RemoveRule(key rule.Key) {
 	e.applying.Lock()
 	e.mu.Lock()
 	delete(e.rules, key)
+	e.index()
 	e.mu.Unlock()
 	e.objects.Apply(key.String(), nil)
 	e.applying.Unlock()
@@ -151,6 +155,7 @@ func (e *Engine) ResourcesChanged() {
 	for key, s := range e.rules {
 		wants[key] = s.resolve(e.objects)
 	}
+	e.index()
 	e.mu.Unlock()
 	for key, w := range wants {
 		e.objects.Apply(key.String(), w)
@@ -163,10 +168,8 @@ func (e *Engine) ResourcesChanged() {
 func (e *Engine) StateChanged(gvr schema.GroupVersionResource) {
 	e.mu.Lock()
 	var affected []rule.Key
-	for key, s := range e.rules {
-		if !s.uses(gvr) {
-			continue
-		}
+	for _, key := range e.readers[gvr] {
+		s := e.rules[key]
 		affected = append(affected, key)
 		if s.waiting || e.objects.State(key.String(), gvr).Phase != informer.Synced {
 			s.pending.all = true
@@ -189,7 +192,8 @@ func (e *Engine) ObjectChanged(gvr schema.GroupVersionResource, old, obj *unstru
 
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	for key, s := range e.rules {
+	for _, key := range e.readers[gvr] {
+		s := e.rules[key]
 		before := s.pending.empty()
 		if s.audits(gvr) {
 			s.pending.object(objectRef{gvr: gvr, namespace: namespace, name: name})
@@ -220,6 +224,16 @@ func selected(selector labels.Selector, objs ...*unstructured.Unstructured) bool
 		}
 	}
 	return false
+}
+
+// index finds the readers of each resource anew. e.mu is held.
+func (e *Engine) index() {
+	e.readers = map[schema.GroupVersionResource][]rule.Key{}
+	for key, s := range e.rules {
+		for _, gvr := range s.reads() {
+			e.readers[gvr] = append(e.readers[gvr], key)
+		}
+	}
 }
 
 func (e *Engine) schedule(key rule.Key, change func(*pending)) {

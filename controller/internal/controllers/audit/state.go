@@ -145,11 +145,17 @@ func (s *state) audits(gvr schema.GroupVersionResource) bool {
 	return s.usable() && slices.ContainsFunc(s.matches, func(r rule.APIResource) bool { return r.GroupVersionResource == gvr })
 }
 
-// uses says whether the rule reads a resource.
-func (s *state) uses(gvr schema.GroupVersionResource) bool {
-	return s.audits(gvr) ||
-		slices.ContainsFunc(s.references, func(r reference) bool { return r.gvr == gvr }) ||
-		(gvr == namespaces && s.usable() && s.rule.NeedsNamespace())
+// reads lists the resources that the rule reads, each once.
+func (s *state) reads() []schema.GroupVersionResource {
+	if !s.usable() {
+		return nil
+	}
+	resources := s.background()
+	for _, match := range s.matches {
+		resources = append(resources, match.GroupVersionResource)
+	}
+	slices.SortFunc(resources, func(a, b schema.GroupVersionResource) int { return strings.Compare(a.String(), b.String()) })
+	return slices.Compact(resources)
 }
 
 // background are the resources that every evaluation needs beside the object.
