@@ -17,7 +17,8 @@ API      := ./controller/api/...
 INTERNAL := ./controller/internal/...
 # Where generated files belong, and where verify makes them afresh.
 OBJECT := controller/api/v1alpha1
-FRESH  := build/verify
+# A dot folder: ./... leaves it out.
+FRESH  := build/.verify
 
 ##@ Main
 
