@@ -8,11 +8,11 @@ import (
 )
 
 // Unstructured is an object as a dynamic client reads it from an API server.
-func Unstructured(t testing.TB, obj runtime.Object) *unstructured.Unstructured {
-	t.Helper()
+func Unstructured(tb testing.TB, obj runtime.Object) *unstructured.Unstructured {
+	tb.Helper()
 	content, err := runtime.DefaultUnstructuredConverter.ToUnstructured(obj)
 	if err != nil {
-		t.Fatalf("converting a %T: %v", obj, err)
+		tb.Fatalf("converting a %T: %v", obj, err)
 	}
 	return &unstructured.Unstructured{Object: content}
 }

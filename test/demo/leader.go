@@ -192,10 +192,10 @@ func (d *demo) transitions(ctx context.Context) (map[string]int32, error) {
 func (d *demo) leader(ctx context.Context) (string, error) {
 	var lease coordinationv1.Lease
 	err := d.client.Get(ctx, types.NamespacedName{Namespace: "mainstay-system", Name: "mainstay"}, &lease)
-	if client.IgnoreNotFound(err) != nil {
+	if err := client.IgnoreNotFound(err); err != nil {
 		return "", fmt.Errorf("read Mainstay's lease: %w", err)
 	}
-	if err != nil || lease.Spec.HolderIdentity == nil {
+	if lease.Spec.HolderIdentity == nil {
 		return "", nil
 	}
 	return *lease.Spec.HolderIdentity, nil

@@ -67,7 +67,10 @@ func (d *demo) rules(ctx context.Context, is func(fails []string) bool) (string,
 		}
 		slices.Sort(fails)
 		seen := fmt.Sprintf("%d of %d rules have findings, %d in all", len(fails), len(list.Items), findings)
-		return len(list.Items) > 0 && is(fails), seen + ": " + strings.Join(fails, ", "), nil
+		if len(fails) > 0 {
+			seen += ": " + strings.Join(fails, ", ")
+		}
+		return len(list.Items) > 0 && is(fails), seen, nil
 	})
 	if err != nil {
 		return "", err

@@ -89,7 +89,7 @@ func (d *demo) installFlux(ctx context.Context) (string, error) {
 	if err := d.apply(ctx, "flux.yaml", manifests); err != nil {
 		return "", err
 	}
-	background, cancel := context.WithCancel(context.Background())
+	background, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	d.cancel = cancel
 	e := &elections{
 		client: kubernetes.NewForConfigOrDie(d.cluster.Config()), namespace: "flux-system",
@@ -135,7 +135,7 @@ func (d *demo) installMainstay(ctx context.Context) (string, error) {
 	if err := cluster.WriteKubeconfig(kubeconfig, cfg); err != nil {
 		return "", err
 	}
-	for _, pod := range strings.Fields(pods) {
+	for pod := range strings.FieldsSeq(pods) {
 		r, err := startReplica(d.cluster, d.opts.mainstay, kubeconfig, pod, d.opts.keep)
 		if err != nil {
 			return "", err

@@ -7,7 +7,7 @@ import (
 )
 
 // GroupVersion is the group and version of every kind in this package.
-var GroupVersion = schema.GroupVersion{Group: "mainstay.dev", Version: "v1alpha1"}
+var GroupVersion = schema.GroupVersion{Group: "mainstay.dev", Version: "v1alpha1"} //nolint:gochecknoglobals // a constant in all but the language
 
 // AddToScheme registers the kinds of this package.
 func AddToScheme(scheme *runtime.Scheme) error {

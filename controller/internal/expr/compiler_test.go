@@ -30,7 +30,7 @@ func TestCompilerCache(t *testing.T) {
 	if diff := cmp.Diff(Stats{Hits: 2, Misses: 2, Entries: 2}, c.Stats()); diff != "" {
 		t.Errorf("Stats: -want +got\n%s", diff)
 	}
-	c.Compile(source("1 == 1"))
+	mustCompile(t, c, source("1 == 1"))
 	if evicted, _ := c.Compile(source("true")); evicted == first {
 		t.Error("the oldest text was not evicted")
 	}

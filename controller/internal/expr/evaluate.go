@@ -10,7 +10,6 @@ import (
 	"github.com/google/cel-go/common/types"
 	"github.com/google/cel-go/common/types/ref"
 	"github.com/google/cel-go/interpreter"
-
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	celconfig "k8s.io/apiserver/pkg/apis/cel"
 )
@@ -83,12 +82,12 @@ func (p *Program) UsesNamespace() bool {
 // expression, a budget for the match conditions, and one that validations,
 // their variables and messages share.
 func (p *Program) Evaluate(ctx context.Context, in Input) Result {
-	return p.evaluation(ctx, in).judge()
+	return p.evaluation(ctx, in).judge() //nolint:contextcheck // the evaluation has it
 }
 
 // Matches evaluates the match conditions alone.
 func (p *Program) Matches(ctx context.Context, in Input) (bool, error) {
-	return p.evaluation(ctx, in).matches()
+	return p.evaluation(ctx, in).matches() //nolint:contextcheck // the evaluation has it
 }
 
 func (p *Program) evaluation(ctx context.Context, in Input) *evaluation {

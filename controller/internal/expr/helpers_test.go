@@ -8,11 +8,11 @@ import (
 )
 
 // newCompiler is a Compiler for one test.
-func newCompiler(t testing.TB) *Compiler {
-	t.Helper()
+func newCompiler(tb testing.TB) *Compiler {
+	tb.Helper()
 	c, err := NewCompiler(1000)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return c
 }
@@ -50,21 +50,21 @@ func (s *Source) referring(names ...string) *Source {
 	return s
 }
 
-func mustCompile(t testing.TB, c *Compiler, s *Source) *Program {
-	t.Helper()
+func mustCompile(tb testing.TB, c *Compiler, s *Source) *Program {
+	tb.Helper()
 	program, errs := c.Compile(s)
 	if len(errs) > 0 {
-		t.Fatalf("compiling %+v: %v", s, errs)
+		tb.Fatalf("compiling %+v: %v", s, errs)
 	}
 	return program
 }
 
 // object is the content of an object in YAML.
-func object(t testing.TB, text string) map[string]any {
-	t.Helper()
+func object(tb testing.TB, text string) map[string]any {
+	tb.Helper()
 	content := map[string]any{}
 	if err := yaml.Unmarshal([]byte(text), &content); err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	// JSON has floats only; an API server's objects have integers.
 	return integers(content).(map[string]any)

@@ -7,7 +7,6 @@ import (
 	"github.com/google/cel-go/common/types"
 	"github.com/google/cel-go/common/types/ref"
 	"github.com/google/cel-go/common/types/traits"
-
 	apiservercel "k8s.io/apiserver/pkg/cel"
 )
 
@@ -20,7 +19,7 @@ type shape struct {
 
 func newShape(typeName string, names []string) *shape {
 	s := &shape{
-		typ:   types.NewTypeValue(typeName, traits.IndexerType|traits.FieldTesterType|traits.IterableType),
+		typ:   types.NewObjectType(typeName, traits.IndexerType, traits.FieldTesterType, traits.IterableType),
 		names: names,
 		index: make(map[string]int, len(names)),
 	}

@@ -1,6 +1,9 @@
 package flux_test
 
-import "fmt"
+import (
+	"fmt"
+	"maps"
+)
 
 // ruleCase is one rule on one Deployment, beside other objects.
 type ruleCase struct {
@@ -22,9 +25,7 @@ const (
 func ruleCases() map[string]ruleCase {
 	all := map[string]ruleCase{}
 	for _, more := range []map[string]ruleCase{spreadCases(), replicaCases(), pdbCases(), tolerationCases(), electionCases()} {
-		for name, tc := range more {
-			all[name] = tc
-		}
+		maps.Copy(all, more)
 	}
 	return all
 }

@@ -94,7 +94,7 @@ func (s *Set) Resources() []Resource {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	return slices.SortedFunc(maps.Values(s.resources), func(a, b Resource) int {
-		return strings.Compare(a.GroupVersionResource.String(), b.GroupVersionResource.String())
+		return strings.Compare(a.String(), b.String())
 	})
 }
 

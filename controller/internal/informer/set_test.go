@@ -82,7 +82,8 @@ func (e *events) of(namespace string) []string {
 	defer e.mu.Unlock()
 	var mine []string
 	for _, line := range e.objects {
-		if strings.Contains(line, namespace+"/") {
+		// The control plane makes a ConfigMap of its own in every namespace.
+		if strings.Contains(line, namespace+"/") && !strings.Contains(line, "kube-root-ca.crt") {
 			mine = append(mine, strings.Replace(line, namespace+"/", "", 1))
 		}
 	}

@@ -2,6 +2,7 @@ package informer
 
 import (
 	"context"
+	"maps"
 	"reflect"
 	"sync"
 
@@ -176,9 +177,7 @@ func sameFields(a, b *unstructured.Unstructured) bool {
 
 func withoutVersions(content map[string]any) map[string]any {
 	out := make(map[string]any, len(content))
-	for key, value := range content {
-		out[key] = value
-	}
+	maps.Copy(out, content)
 	if meta, ok := content["metadata"].(map[string]any); ok {
 		kept := make(map[string]any, len(meta))
 		for key, value := range meta {

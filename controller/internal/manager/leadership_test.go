@@ -201,7 +201,7 @@ func pause(ctx context.Context, d time.Duration) {
 }
 
 // program builds the real program once.
-var program = sync.OnceValues(func() (string, error) { //nolint:gochecknoglobals // built once for all tests
+var program = sync.OnceValues(func() (string, error) {
 	dir, err := os.MkdirTemp("", "mainstay-program-")
 	if err != nil {
 		return "", err

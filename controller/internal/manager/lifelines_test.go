@@ -3,6 +3,7 @@ package manager_test
 import (
 	"context"
 	"fmt"
+	"maps"
 	"strings"
 	"testing"
 	"time"
@@ -390,9 +391,7 @@ func setStatus(t *testing.T, obj *unstructured.Unstructured, status map[string]a
 	if merged == nil {
 		merged = map[string]any{}
 	}
-	for key, value := range status {
-		merged[key] = value
-	}
+	maps.Copy(merged, status)
 	obj.Object["status"] = merged
 	if err := shared.client.Status().Patch(t.Context(), obj, client.MergeFrom(before)); err != nil {
 		t.Fatal(err)

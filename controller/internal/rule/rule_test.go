@@ -125,7 +125,7 @@ func TestEvaluate(t *testing.T) {
 			rule: clusterRule().Refer("pods", "v1", "Pod").Validate("refs.pods.size() == 1", ""),
 			refs: lister(func(rule.Reference, string) (expr.List, error) {
 				var none map[string]int
-				none["x"] = 1
+				none["x"] = 1 //nolint:staticcheck // the panic is what is tested
 				return expr.List{}, nil
 			}),
 			want: broken(0, "spec.validations[0].expression: internal error: assignment to entry in nil map"),

@@ -28,6 +28,9 @@ func TestAcceptedValuesDecode(t *testing.T) {
 	}{
 		"a time with a fraction":       {kind: rule, set: exception("2030-01-31T00:00:00.25Z")},
 		"a time with an offset":        {kind: clusterRule, set: exception("2030-01-31T00:00:00+01:00")},
+		"a time with a long offset":    {kind: rule, set: exception("2030-01-31T00:00:00-23:59")},
+		"a time of the year zero":      {kind: rule, set: exception("0000-01-01T00:00:00Z")},
+		"a time of the last year":      {kind: rule, set: exception("9999-12-31T23:59:59.123456789012Z")},
 		"a threshold of several units": {kind: lifeline, set: `spec: {lag: {threshold: 1m1.5s}}`},
 		"a threshold with a sign":      {kind: lifeline, set: `spec: {lag: {threshold: +30s}}`},
 		"a threshold without a zero":   {kind: lifeline, set: `spec: {lag: {threshold: .5m}}`},

@@ -262,19 +262,19 @@ func ruleMarkers() map[string]marker {
 			wantReject: "spec.exceptions[0].reason: Too long: may not be more than 1024 bytes",
 		},
 		"an exception expires at a time": {
-			accept:     exception(`name: a, reason: known, expires: "2030-01-31T00:00:00Z"`),
-			reject:     exception(`name: a, reason: known, expires: "2030-01-31"`),
-			wantReject: `spec.exceptions[0].expires: Invalid value: "2030-01-31": spec.exceptions[0].expires in body must be of type date-time: "2030-01-31"`,
-		},
-		"an exception expires at a time in upper case": {
 			accept:     expires("2030-01-31T00:00:00Z"),
-			reject:     expires("2030-01-31t00:00:00z"),
-			wantReject: unreadable("2030-01-31t00:00:00z"),
+			reject:     expires("2030-02-30T00:00:00Z"),
+			wantReject: `spec.exceptions[0].expires: Invalid value: "2030-02-30T00:00:00Z": spec.exceptions[0].expires in body must be of type date-time: "2030-02-30T00:00:00Z"`,
 		},
 		"an exception expires at a time with a T": {
 			accept:     expires("2030-01-31T23:59:59Z"),
 			reject:     expires("2030-01-31t23:59:59Z"),
 			wantReject: unreadable("2030-01-31t23:59:59Z"),
+		},
+		"an exception expires at a time with a T and a Z": {
+			accept:     expires("2030-01-31T00:00:00Z"),
+			reject:     expires("2030-01-31t00:00:00z"),
+			wantReject: unreadable("2030-01-31t00:00:00z"),
 		},
 		"an exception expires at a time with a Z": {
 			accept:     expires("2030-01-31T23:59:59Z"),
