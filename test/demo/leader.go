@@ -14,14 +14,15 @@ import (
 	"github.com/mainstay-dev/mainstay/controller/api/v1alpha1"
 )
 
-// killLeader stacks one controller again, kills Mainstay's leader as soon as it
-// could act, and waits for the other replica to take over and heal.
+// killLeader stacks one controller again, kills Mainstay's leader before there
+// is anywhere to move a standby to, and wants to see the other replica take
+// over and do what the dead one could not.
 func (d *demo) killLeader(ctx context.Context) (string, error) {
 	before, err := d.leader(ctx)
 	if err != nil {
 		return "", err
 	}
-	crowded, err := d.stackAgain(ctx, "helm-controller")
+	crowded, uncordon, err := d.stackAgain(ctx, "helm-controller")
 	if err != nil {
 		return "", err
 	}
@@ -34,6 +35,9 @@ func (d *demo) killLeader(ctx context.Context) (string, error) {
 	}
 	d.replicas = slices.Delete(d.replicas, i, i+1)
 	d.story.say("both replicas of helm-controller are on %s, and %s is dead", crowded, before)
+	if err := uncordon(); err != nil {
+		return "", err
+	}
 
 	after, err := until(ctx, func(ctx context.Context) (bool, string, error) {
 		holder, err := d.leader(ctx)
@@ -50,41 +54,55 @@ func (d *demo) killLeader(ctx context.Context) (string, error) {
 	if _, err := d.show(ctx, "-n", "mainstay-system", "get", "lease,interventions"); err != nil {
 		return "", err
 	}
+	var list v1alpha1.InterventionList
+	if err := d.client.List(ctx, &list, client.InNamespace("mainstay-system")); err != nil {
+		return "", fmt.Errorf("list the interventions: %w", err)
+	}
+	if !slices.ContainsFunc(list.Items, func(iv v1alpha1.Intervention) bool {
+		return iv.Spec.Holder == after && iv.Status.Phase == v1alpha1.PhaseDone
+	}) {
+		return "", fmt.Errorf("no intervention was done by %s, the replica that took over", after)
+	}
 	return seen, nil
 }
 
-// stackAgain puts the standby of a controller beside its leader.
-func (d *demo) stackAgain(ctx context.Context, controller string) (string, error) {
+// stackAgain puts the standby of a controller beside its leader, and leaves the
+// other worker cordoned until uncordon is called.
+func (d *demo) stackAgain(ctx context.Context, controller string) (home string, uncordon func() error, err error) {
 	var lease coordinationv1.Lease
 	if err := d.client.Get(ctx, types.NamespacedName{Namespace: "flux-system", Name: controller + "-leader-election"}, &lease); err != nil {
-		return "", fmt.Errorf("read the lease of %s: %w", controller, err)
+		return "", nil, fmt.Errorf("read the lease of %s: %w", controller, err)
 	}
 	if lease.Spec.HolderIdentity == nil {
-		return "", fmt.Errorf("nobody holds the lease of %s", controller)
+		return "", nil, fmt.Errorf("nobody holds the lease of %s", controller)
 	}
 	leader, _, _ := strings.Cut(*lease.Spec.HolderIdentity, "_")
 	pods, err := d.pods(ctx, controller)
 	if err != nil {
-		return "", err
+		return "", nil, err
 	}
 	i := slices.IndexFunc(pods, func(p corev1.Pod) bool { return p.Name == leader })
 	if i < 0 {
-		return "", fmt.Errorf("the leader %s of %s is not among its pods", leader, controller)
+		return "", nil, fmt.Errorf("the leader %s of %s is not among its pods", leader, controller)
 	}
-	home := pods[i].Spec.NodeName
+	home = pods[i].Spec.NodeName
+	var others []string
 	for _, worker := range []string{"worker-2", "worker-3"} {
-		if worker == home {
-			continue
+		if worker != home {
+			others = append(others, worker)
 		}
-		if _, err := d.cluster.Kubectl(ctx, "cordon", worker); err != nil {
-			return "", err
-		}
-		defer func() { _, _ = d.cluster.Kubectl(ctx, "uncordon", worker) }()
+	}
+	if _, err := d.cluster.Kubectl(ctx, append([]string{"cordon"}, others...)...); err != nil {
+		return "", nil, err
+	}
+	uncordon = func() error {
+		_, err := d.cluster.Kubectl(ctx, append([]string{"uncordon"}, others...)...)
+		return err
 	}
 	for _, pod := range pods {
 		if pod.Name != leader && pod.DeletionTimestamp == nil {
 			if err := d.client.Delete(ctx, &pod); err != nil {
-				return "", fmt.Errorf("delete the standby of %s: %w", controller, err)
+				return "", nil, fmt.Errorf("delete the standby of %s: %w", controller, err)
 			}
 		}
 	}
@@ -101,7 +119,7 @@ func (d *demo) stackAgain(ctx context.Context, controller string) (string, error
 		}
 		return there == 2, fmt.Sprintf("%d replicas of %s on %s", there, controller, home), nil
 	})
-	return home, err
+	return home, uncordon, err
 }
 
 // once counts effects: what the API server's audit log says was evicted, and

@@ -51,7 +51,7 @@ func (d *demo) steps() []step {
 		{"healed", "The other workers take pods again: Mainstay moves standbys over", time.Minute, d.healed},
 		{"worker-lost", "A worker is lost", time.Minute, d.loseWorker},
 		{"holds", "The Lifeline holds, and recovers its reserve on the workers that are left", 2 * time.Minute, d.holds},
-		{"leader-killed", "The leader of Mainstay is killed in the middle of its work", time.Minute, d.killLeader},
+		{"leader-killed", "The leader of Mainstay is killed while a standby waits to be moved", time.Minute, d.killLeader},
 		{"once", "Nothing was done twice", time.Minute, d.once},
 	}
 }

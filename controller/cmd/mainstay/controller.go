@@ -8,8 +8,10 @@ import (
 	"time"
 
 	"github.com/fluxcd/pkg/runtime/logger"
+	"github.com/go-logr/logr"
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
+	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/client-go/discovery"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
@@ -17,8 +19,15 @@ import (
 	"github.com/mainstay-dev/mainstay/controller/internal/manager"
 )
 
-// reachTimeout bounds the first question to the API server.
-const reachTimeout = 10 * time.Second
+const (
+	// reachTimeout bounds one question to the API server.
+	reachTimeout = 10 * time.Second
+
+	// reachInCluster is how long a pod asks before it gives up: on a cluster
+	// that is being started it comes before its network does, and the back-off
+	// of a container that exits at once grows to five minutes.
+	reachInCluster = 50 * time.Second
+)
 
 func newControllerCommand() *cobra.Command {
 	var (
@@ -74,7 +83,11 @@ func runController(ctx context.Context, kubeconfig string, opts manager.Options)
 	if err != nil {
 		return err
 	}
-	if err := reach(cfg, opts); err != nil {
+	patience := time.Duration(0)
+	if _, err := rest.InClusterConfig(); err == nil && kubeconfig == "" {
+		patience = reachInCluster
+	}
+	if err := reach(ctx, cfg, patience, opts.Log); err != nil {
 		return err
 	}
 	mgr, err := manager.New(cfg, opts)
@@ -107,18 +120,33 @@ func restConfig(path string) (*rest.Config, error) {
 }
 
 // reach asks the API server for its version, so that a wrong address is an
-// error at once and not two minutes of silence.
-func reach(cfg *rest.Config, opts manager.Options) error {
+// error that says so and not two minutes of silence. It asks again as long as
+// patience lasts.
+func reach(ctx context.Context, cfg *rest.Config, patience time.Duration, log logr.Logger) error {
 	cfg = rest.CopyConfig(cfg)
 	cfg.Timeout = reachTimeout
 	client, err := discovery.NewDiscoveryClientForConfig(cfg)
 	if err != nil {
 		return fmt.Errorf("make a client for %s: %w", cfg.Host, err)
 	}
-	server, err := client.ServerVersion()
+	var last error
+	ask := func(context.Context) (bool, error) {
+		server, err := client.ServerVersion()
+		if err != nil {
+			last = err
+			log.Info("cannot reach the API server yet", "host", cfg.Host, "err", err.Error())
+			return false, nil
+		}
+		last = nil
+		log.Info("reached the API server", "host", cfg.Host, "serverVersion", server.GitVersion)
+		return true, nil
+	}
+	err = wait.PollUntilContextTimeout(ctx, 2*time.Second, max(patience, time.Second), true, ask)
+	if last != nil {
+		err = last
+	}
 	if err != nil {
 		return fmt.Errorf("reach the API server at %s: %w; check --kubeconfig and the network", cfg.Host, err)
 	}
-	opts.Log.Info("reached the API server", "host", cfg.Host, "serverVersion", server.GitVersion)
 	return nil
 }

@@ -25,9 +25,12 @@ import (
 // +kubebuilder:rbac:groups=mainstay.dev,namespace=mainstay-system,resources=interventions/status,verbs=update
 
 // ClaimTimeout is how long a claim without a result may still belong to a
-// holder that is about to act. It covers an Eviction request's own timeout
-// (30 s at the API server) with a margin.
+// holder that is about to act, or whose request is still being served: the time
+// to act and the 30 s that the API server gives an eviction, with a margin.
 const ClaimTimeout = time.Minute
+
+// actWithin bounds the request of an action, counted from before its claim.
+const actWithin = 20 * time.Second
 
 // Executor claims actions and takes them.
 type Executor struct {
@@ -59,7 +62,7 @@ type Claim struct {
 // action: owner, target, action and attempt.
 func (c Claim) Name() string {
 	id := strings.Join([]string{
-		c.Owner.Kind, c.Owner.Namespace, c.Owner.Name,
+		c.Owner.Kind, c.Owner.Namespace, c.Owner.Name, string(c.Owner.UID),
 		c.Target.APIVersion, c.Target.Kind, c.Target.Namespace, c.Target.Name, string(c.Target.UID),
 		string(c.Action), strconv.Itoa(int(c.Attempt)),
 	}, "\x00")
@@ -82,16 +85,18 @@ func (e *Executor) Do(ctx context.Context, claim Claim) (*v1alpha1.Intervention,
 		return iv, e.finish(ctx, iv, v1alpha1.PhaseFailed, fmt.Sprintf("this build cannot do %s", claim.Action))
 	}
 	// A holder that was paused after its claim acts late: what it claimed may
-	// have been given up for it meanwhile.
-	if pause := e.clock.Since(start); pause > ClaimTimeout {
-		return iv, fmt.Errorf("intervention %s: claimed %s ago, not acting on it", iv.Name, pause.Round(time.Second))
-	}
-	// The second look at the claim: whoever resolved it meanwhile has changed
-	// it, and this write fails.
+	// have been given up for it meanwhile. This write is a second look at the
+	// claim: whoever resolved it has changed it, and the write fails.
 	iv.Status.Phase = v1alpha1.PhaseClaimed
 	if err := e.client.Status().Update(ctx, iv); err != nil {
 		return iv, fmt.Errorf("confirm the claim %s: %w", iv.Name, err)
 	}
+	left := actWithin - e.clock.Since(start)
+	if left <= 0 {
+		return iv, fmt.Errorf("intervention %s: claimed %s ago, not acting on it", iv.Name, e.clock.Since(start).Round(time.Second))
+	}
+	ctx, cancel := context.WithTimeout(ctx, left)
+	defer cancel()
 	err = action.Do(ctx, claim.Target)
 	switch {
 	case err == nil:

@@ -3,6 +3,7 @@ package informer
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -18,6 +19,10 @@ const (
 	// before the API server is asked again, so that installing a hundred CRDs
 	// costs a handful of requests.
 	discoveryPause = 500 * time.Millisecond
+
+	// settlePause gathers a burst of changed wishes, so that a hundred rules on
+	// one kind cost one list of it.
+	settlePause = 100 * time.Millisecond
 
 	// retryDiscovery is the pause after a failed discovery, and after a served
 	// group that did not answer.
@@ -108,12 +113,7 @@ func (s *Set) discover(_ context.Context) error {
 			resources[gvr] = r
 		}
 	}
-	same := len(resources) == len(s.resources)
-	for gvr := range resources {
-		if _, had := s.resources[gvr]; !had {
-			same = false
-		}
-	}
+	same := s.resources != nil && maps.Equal(resources, s.resources)
 	s.resources = resources
 	changed := s.settle()
 	s.mu.Unlock()

@@ -29,6 +29,9 @@ type Handler interface {
 	ResourcesChanged()
 	// StateChanged: a wanted resource has another state than before.
 	StateChanged(gvr schema.GroupVersionResource)
+	// Replaced: the objects of a synced resource were listed anew, with other
+	// fields. What changed in between may not have been told.
+	Replaced(gvr schema.GroupVersionResource)
 	// ObjectChanged: an object of a synced resource came (old is nil), changed
 	// in a field that somebody reads, or went (obj is nil).
 	ObjectChanged(gvr schema.GroupVersionResource, old, obj *unstructured.Unstructured)
@@ -46,6 +49,8 @@ type Set struct {
 	clients Clients
 	log     logr.Logger
 	refresh chan struct{}
+	// unsettled says that somebody wants something else than before.
+	unsettled chan struct{}
 
 	mu        sync.RWMutex
 	ctx       context.Context //nolint:containedctx // informers live as long as Start's context, not the caller's of Apply
@@ -64,6 +69,9 @@ func New(clients Clients, log logr.Logger) *Set {
 		clients: clients,
 		log:     log,
 		refresh: make(chan struct{}, 1),
+
+		unsettled: make(chan struct{}, 1),
+
 		wants:   map[string]Wants{},
 		watches: map[schema.GroupVersionResource]*watch{},
 
@@ -106,9 +114,11 @@ func (s *Set) Apply(consumer string, wants Wants) {
 	} else {
 		s.wants[consumer] = wants
 	}
-	changed := s.settle()
 	s.mu.Unlock()
-	s.notifyStates(changed)
+	select {
+	case s.unsettled <- struct{}{}:
+	default: // one is under way already
+	}
 }
 
 // State returns the state of a resource as far as one consumer is concerned: it
@@ -118,6 +128,9 @@ func (s *Set) State(consumer string, gvr schema.GroupVersionResource) State {
 	defer s.mu.RUnlock()
 	if w, ok := s.watches[gvr]; ok {
 		if want, wanted := s.wants[consumer][gvr]; wanted && !w.mask.Union(want).Equal(w.mask) {
+			if successor, ok := s.successors[gvr]; ok && successor.currentState().Phase != Synced {
+				return successor.currentState()
+			}
 			return listing(gvr)
 		}
 		return w.currentState()
@@ -193,6 +206,13 @@ func (s *Set) Start(ctx context.Context) error {
 		case <-ctx.Done():
 			s.stopAll()
 			return nil
+		case <-s.unsettled:
+			if wait(ctx, settlePause) {
+				s.mu.Lock()
+				changed := s.settle()
+				s.mu.Unlock()
+				s.notifyStates(changed)
+			}
 		case <-s.refresh:
 			if !s.settleDown(ctx) {
 				continue
@@ -211,10 +231,12 @@ func (s *Set) settleDown(ctx context.Context) bool {
 	s.mu.RLock()
 	first := s.resources == nil
 	s.mu.RUnlock()
-	if first {
-		return true
-	}
-	timer := time.NewTimer(discoveryPause)
+	return first || wait(ctx, discoveryPause)
+}
+
+// wait is false when ctx ends first.
+func wait(ctx context.Context, d time.Duration) bool {
+	timer := time.NewTimer(d)
 	defer timer.Stop()
 	select {
 	case <-ctx.Done():
@@ -260,7 +282,9 @@ func (s *Set) settle() []schema.GroupVersionResource {
 		current, running := s.watches[gvr]
 		successor := s.successors[gvr]
 		switch {
-		case running && current.mask.Equal(mask):
+		case running && current.mask.Union(mask).Equal(current.mask):
+			// Fields that nobody reads any more are no reason to list anew: they
+			// go with the next list that there is one for.
 			s.dropSuccessor(gvr)
 		case successor != nil && successor.mask.Equal(mask):
 		case running && current.currentState().Phase == Synced:
@@ -285,17 +309,24 @@ func (s *Set) dropSuccessor(gvr schema.GroupVersionResource) {
 }
 
 // promote puts a successor that is synced in the place of its predecessor.
+// What the predecessor had seen and not told yet is lost with it, so every
+// reader is told to look at everything.
 func (s *Set) promote(gvr schema.GroupVersionResource, w *watch) {
 	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.successors[gvr] != w {
-		return
+	promoted := s.successors[gvr] == w
+	if promoted {
+		delete(s.successors, gvr)
+		if current, ok := s.watches[gvr]; ok {
+			current.cancel()
+		}
+		s.watches[gvr] = w
 	}
-	delete(s.successors, gvr)
-	if current, ok := s.watches[gvr]; ok {
-		current.cancel()
+	s.mu.Unlock()
+	if promoted {
+		for _, h := range s.listeners() {
+			h.Replaced(gvr)
+		}
 	}
-	s.watches[gvr] = w
 }
 
 func (s *Set) stopAll() {

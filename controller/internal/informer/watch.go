@@ -13,6 +13,7 @@ import (
 	apiwatch "k8s.io/apimachinery/pkg/watch"
 	"k8s.io/client-go/tools/cache"
 
+	"github.com/mainstay-dev/mainstay/controller/api/v1alpha1"
 	"github.com/mainstay-dev/mainstay/controller/internal/expr"
 )
 
@@ -102,7 +103,11 @@ func (s *Set) startWatch(parent context.Context, gvr schema.GroupVersionResource
 	// Neither call fails on an informer that has not been started.
 	_ = w.informer.SetTransform(func(item any) (any, error) {
 		if obj, ok := item.(*unstructured.Unstructured); ok {
-			return &unstructured.Unstructured{Object: mask.Apply(obj.Object)}, nil
+			kept := mask.Apply(obj.Object)
+			if ownStatus(gvr) {
+				delete(kept, "status")
+			}
+			return &unstructured.Unstructured{Object: kept}, nil
 		}
 		return item, nil
 	})
@@ -132,6 +137,12 @@ func (s *Set) startWatch(parent context.Context, gvr schema.GroupVersionResource
 		s.notifyStates([]schema.GroupVersionResource{gvr})
 	}()
 	return w
+}
+
+// ownStatus says whether a resource's status is what rules have written: a rule
+// that read it would change what it reads, for ever.
+func ownStatus(gvr schema.GroupVersionResource) bool {
+	return gvr.Group == v1alpha1.GroupVersion.Group && (gvr.Resource == "rules" || gvr.Resource == "clusterrules")
 }
 
 // eventHandler passes on what comes after the first list: a consumer looks at

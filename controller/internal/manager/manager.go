@@ -51,6 +51,9 @@ func New(cfg *rest.Config, opts Options) (ctrlmanager.Manager, error) {
 	}
 	cfg = rest.CopyConfig(cfg)
 	cfg.QPS, cfg.Burst = clientQPS, clientBurst
+	now := &serverTime{WithTicker: opts.Clock}
+	now.listen(cfg)
+	opts.Clock = now
 
 	scheme := runtime.NewScheme()
 	if err := errors.Join(clientgoscheme.AddToScheme(scheme), v1alpha1.AddToScheme(scheme)); err != nil {
@@ -103,7 +106,7 @@ func wire(mgr ctrlmanager.Manager, cfg *rest.Config, opts Options) error {
 	if err := metrics.RegisterExpressionCache(opts.Registry, func() metrics.CacheStats { return metrics.CacheStats(compiler.Stats()) }); err != nil {
 		return fmt.Errorf("register the metrics: %w", err)
 	}
-	recorder := mgr.GetEventRecorder(eventSource)
+	recorder := status.Recorder{EventRecorder: mgr.GetEventRecorder(eventSource)}
 	objects := informer.New(clients, opts.Log.WithName("informer"))
 	engine := audit.NewEngine(objects, compiler, opts.Clock, m)
 	statuses := status.NewWriter(mgr.GetClient(), recorder, m)

@@ -241,6 +241,33 @@ func TestRunTimeErrorIsAnOutcomeOfItsOwn(t *testing.T) {
 	}
 }
 
+func TestSlowRuleDelaysOnlyItself(t *testing.T) {
+	t.Parallel()
+	// Each validation is within its own cost limit, and all are within the
+	// rule's: nothing is wrong with these rules but that they are slow.
+	ten := "[1,2,3,4,5,6,7,8,9,10]"
+	slow := fmt.Sprintf("%[1]s.all(a, %[1]s.all(b, %[1]s.all(c, %[1]s.all(d, a+b+c+d > 0))))", ten)
+	for _, name := range []string{"slow-a", "slow-b"} {
+		ns := shared.namespace(t, nil)
+		for i := range 40 {
+			shared.create(t, &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Namespace: ns, Name: fmt.Sprintf("sa-%d", i)}})
+		}
+		r := builders.MakeRule(ns, name).Match("", "v1", "serviceaccounts")
+		for range 40 {
+			r.Validate(slow, "")
+		}
+		shared.create(t, r.Obj())
+	}
+	ns := testNamespace(t, "quick")
+	shared.create(t, builders.MakeDeployment(ns, "web").Obj())
+	quick := inTest(t, "quick").Match("apps", "v1", "deployments").Validate("object.spec.replicas > 1", "").Obj()
+	start := time.Now()
+	shared.create(t, quick)
+	ruleStatus(t, shared, quick, counts(0, 1, 0, 0))
+	took := time.Since(start)
+	t.Logf("found after %s beside two slow rules", took.Round(time.Millisecond))
+}
+
 func TestKindThatIsInstalledLaterAndDeletedAgain(t *testing.T) {
 	t.Parallel()
 	crd := `

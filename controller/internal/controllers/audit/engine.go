@@ -11,7 +11,6 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/util/workqueue"
 	"k8s.io/utils/clock"
-	ctrl "sigs.k8s.io/controller-runtime"
 
 	"github.com/mainstay-dev/mainstay/controller/api/v1alpha1"
 	"github.com/mainstay-dev/mainstay/controller/internal/expr"
@@ -182,6 +181,16 @@ func (e *Engine) StateChanged(gvr schema.GroupVersionResource) {
 	}
 }
 
+// Replaced evaluates everything that reads the resource.
+func (e *Engine) Replaced(gvr schema.GroupVersionResource) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for _, key := range e.readers[gvr] {
+		e.rules[key].pending.all = true
+		e.queue.Add(key)
+	}
+}
+
 // ObjectChanged evaluates what depends on the object.
 func (e *Engine) ObjectChanged(gvr schema.GroupVersionResource, old, obj *unstructured.Unstructured) {
 	at := obj
@@ -193,6 +202,9 @@ func (e *Engine) ObjectChanged(gvr schema.GroupVersionResource, old, obj *unstru
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	for _, key := range e.readers[gvr] {
+		if key.Namespace != "" && namespace != "" && key.Namespace != namespace {
+			continue // a Rule sees its own namespace only
+		}
 		s := e.rules[key]
 		before := s.pending.empty()
 		if s.audits(gvr) {
@@ -263,9 +275,4 @@ func (e *Engine) wait(key rule.Key, s *state, now time.Time) {
 	if ok {
 		e.queue.AddAfter(key, next.Sub(now))
 	}
-}
-
-// logger names the rule in what is logged about it.
-func logger(ctx context.Context, key rule.Key) context.Context {
-	return ctrl.LoggerInto(ctx, ctrl.LoggerFrom(ctx).WithValues("rule", key.String()))
 }

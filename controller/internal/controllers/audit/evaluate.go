@@ -6,7 +6,6 @@ import (
 	"slices"
 	"time"
 
-	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	ctrl "sigs.k8s.io/controller-runtime"
 
@@ -14,7 +13,11 @@ import (
 	"github.com/mainstay-dev/mainstay/controller/internal/rule"
 )
 
-// evaluate does what is pending for one rule.
+// slice is how long one rule is evaluated before others get their turn: a rule
+// that is slow on many objects delays itself.
+const slice = 100 * time.Millisecond
+
+// evaluate does what is pending for one rule, for one slice of time.
 func (e *Engine) evaluate(ctx context.Context, key rule.Key) {
 	now := e.clock.Now()
 	e.mu.Lock()
@@ -23,31 +26,52 @@ func (e *Engine) evaluate(ctx context.Context, key rule.Key) {
 		e.mu.Unlock()
 		return
 	}
+	b := &batch{engine: e, state: s, key: key, now: now, refs: newRefs(e.objects, s.references)}
+	complete := b.sort(s.matches)
+	blocked := slices.ContainsFunc(s.background(), func(gvr schema.GroupVersionResource) bool {
+		return e.objects.State(key.String(), gvr).Phase != informer.Synced
+	})
+	s.waiting = !complete || blocked
+	if blocked {
+		// The StateChanged that ends it has everything evaluated.
+		e.mu.Unlock()
+		return
+	}
 	todo := s.pending
 	s.pending = pending{}
 	if !s.expires.IsZero() && !now.Before(s.expires) {
 		todo.all = true
 	}
-	batch := &batch{engine: e, state: s, key: key, now: now, matches: s.matches, refs: newRefs(e.objects, s.references)}
-	s.waiting = !batch.readable()
-	blocked := slices.ContainsFunc(s.background(), func(gvr schema.GroupVersionResource) bool {
-		return e.objects.State(key.String(), gvr).Phase != informer.Synced
-	})
-	s.waiting = s.waiting || blocked
 	e.mu.Unlock()
-	if todo.empty() || blocked {
-		return // where blocked, the StateChanged that ends it schedules everything
-	}
 
+	b.plan(todo)
+	if len(s.backlog) == 0 && todo.empty() {
+		return
+	}
 	start := time.Now()
-	count := batch.run(logger(ctx, key), todo)
+	count := b.run(ctx, start.Add(slice))
 	if ctx.Err() != nil {
 		return
 	}
-	result := s.records.result()
 	e.metrics.EvaluationSeconds.Observe(time.Since(start).Seconds())
-	ctrl.LoggerFrom(ctx).V(1).Info("evaluated", "rule", key.String(), "objects", count, "fail", result.summary.Fail, "error", result.summary.Error)
+	ctrl.LoggerFrom(ctx).V(1).Info("evaluated", "rule", key.String(), "objects", count, "left", len(s.backlog))
+	e.publish(key, s, now)
+}
 
+// publish makes known what was found. A first pass is not shown in part: its
+// counts would say less than the truth.
+func (e *Engine) publish(key rule.Key, s *state, now time.Time) {
+	left := len(s.backlog) > 0
+	if left {
+		e.queue.Add(key)
+	}
+	e.mu.Lock()
+	first := s.found == nil
+	e.mu.Unlock()
+	if left && first {
+		return
+	}
+	result := s.records.result()
 	e.mu.Lock()
 	changed := !reflect.DeepEqual(s.found, result)
 	s.found = result
@@ -58,98 +82,113 @@ func (e *Engine) evaluate(ctx context.Context, key rule.Key) {
 	}
 }
 
-// batch is one run over what is pending for one rule.
+// batch is one slice of the evaluation of one rule.
 type batch struct {
-	engine  *Engine
-	state   *state
-	key     rule.Key
-	matches []rule.APIResource
-	refs    *refs
-	now     time.Time
+	engine *Engine
+	state  *state
+	key    rule.Key
+	refs   *refs
+	now    time.Time
 
-	// forget are resources whose objects cannot be seen any more, and list
-	// those whose objects can.
-	forget, list []rule.APIResource
+	// list are the matched resources whose objects can be seen, and gone those
+	// whose objects cannot be seen any more. A resource that is being listed is
+	// in neither: what is known of it stays.
+	list, gone map[schema.GroupVersionResource]rule.APIResource
 }
 
-// readable sorts the matched resources and says whether all can be read. A
-// resource that is being listed stays as it is known until that is done.
-func (b *batch) readable() bool {
-	for _, resource := range b.matches {
+// sort fills in list and gone, and says whether every resource can be seen.
+func (b *batch) sort(matches []rule.APIResource) bool {
+	b.list = map[schema.GroupVersionResource]rule.APIResource{}
+	b.gone = map[schema.GroupVersionResource]rule.APIResource{}
+	for _, resource := range matches {
 		switch b.engine.objects.State(b.key.String(), resource.GroupVersionResource).Phase {
 		case informer.Synced:
-			b.list = append(b.list, resource)
+			b.list[resource.GroupVersionResource] = resource
 		case informer.Absent, informer.Forbidden:
-			b.forget = append(b.forget, resource)
+			b.gone[resource.GroupVersionResource] = resource
 		case informer.Syncing:
 		}
 	}
-	return len(b.list) == len(b.matches)
-}
-
-// run evaluates and returns how many objects it looked at.
-func (b *batch) run(ctx context.Context, todo pending) int {
 	for gvr := range b.state.records.outcomes {
-		if !slices.ContainsFunc(b.matches, func(r rule.APIResource) bool { return r.GroupVersionResource == gvr }) {
-			b.state.records.forget(gvr)
+		if !slices.ContainsFunc(matches, func(r rule.APIResource) bool { return r.GroupVersionResource == gvr }) {
+			b.gone[gvr] = rule.APIResource{GroupVersionResource: gvr}
 		}
 	}
-	for _, resource := range b.forget {
-		b.state.records.forget(resource.GroupVersionResource)
+	return len(b.list) == len(matches)
+}
+
+// plan turns what is pending into a list of objects to look at: those that are
+// there, and those that were.
+func (b *batch) plan(todo pending) {
+	for gvr := range b.gone {
+		b.state.records.forget(gvr)
 	}
-	count := 0
-	for _, resource := range b.list {
-		if todo.all {
-			b.state.records.forget(resource.GroupVersionResource)
-			count += b.namespace(ctx, resource, "")
-			continue
-		}
-		for namespace := range todo.namespaces {
-			for _, at := range b.state.records.names(resource.GroupVersionResource, namespace) {
-				b.state.records.set(resource, at, "", nil)
+	if todo.all {
+		b.state.backlog = nil
+	}
+	for gvr := range b.list {
+		switch {
+		case todo.all:
+			b.add(gvr, b.key.Namespace)
+		default:
+			for namespace := range todo.namespaces {
+				b.add(gvr, namespace)
 			}
-			count += b.namespace(ctx, resource, namespace)
 		}
-		count += b.objects(ctx, resource, todo)
 	}
-	return count
-}
-
-// namespace evaluates the objects of a namespace, or all of them.
-func (b *batch) namespace(ctx context.Context, resource rule.APIResource, namespace string) int {
-	objs := b.engine.objects.List(resource.GroupVersionResource, namespace)
-	for _, obj := range objs {
-		if ctx.Err() != nil {
-			return 0
-		}
-		b.object(ctx, resource, obj)
+	if todo.all {
+		return
 	}
-	return len(objs)
-}
-
-func (b *batch) objects(ctx context.Context, resource rule.APIResource, todo pending) int {
-	count := 0
 	for ref := range todo.objects {
-		if ref.gvr != resource.GroupVersionResource {
-			continue
+		if _, added := todo.namespaces[ref.namespace]; !added || ref.namespace == "" {
+			b.state.backlog = append(b.state.backlog, ref)
 		}
-		if _, done := todo.namespaces[ref.namespace]; done && ref.namespace != "" {
-			continue
+	}
+}
+
+// add plans the objects of a namespace, or all with an empty one.
+func (b *batch) add(gvr schema.GroupVersionResource, namespace string) {
+	seen := map[objectName]struct{}{}
+	for _, obj := range b.engine.objects.List(gvr, namespace) {
+		at := objectName{obj.GetNamespace(), obj.GetName()}
+		seen[at] = struct{}{}
+		b.state.backlog = append(b.state.backlog, objectRef{gvr: gvr, namespace: at.namespace, name: at.name})
+	}
+	for at := range b.state.records.outcomes[gvr] {
+		if _, there := seen[at]; !there && (namespace == "" || at.namespace == namespace) {
+			b.state.backlog = append(b.state.backlog, objectRef{gvr: gvr, namespace: at.namespace, name: at.name})
+		}
+	}
+}
+
+// run looks at planned objects until the deadline, at one at least, and returns
+// at how many.
+func (b *batch) run(ctx context.Context, deadline time.Time) int {
+	count := 0
+	for _, ref := range b.state.backlog {
+		if ctx.Err() != nil || (count > 0 && time.Now().After(deadline)) {
+			break
 		}
 		count++
-		if obj := b.engine.objects.Get(ref.gvr, ref.namespace, ref.name); obj != nil {
-			b.object(ctx, resource, obj)
-		} else {
-			b.state.records.set(resource, objectName{ref.namespace, ref.name}, "", nil)
+		if resource, visible := b.list[ref.gvr]; visible {
+			b.object(ctx, resource, objectName{ref.namespace, ref.name})
 		}
+	}
+	b.state.backlog = b.state.backlog[count:]
+	if len(b.state.backlog) == 0 {
+		b.state.backlog = nil
 	}
 	return count
 }
 
-// object evaluates the rule on one object.
-func (b *batch) object(ctx context.Context, resource rule.APIResource, obj *unstructured.Unstructured) {
-	at := objectName{obj.GetNamespace(), obj.GetName()}
+// object evaluates the rule on one object, as it is now.
+func (b *batch) object(ctx context.Context, resource rule.APIResource, at objectName) {
 	gvr := resource.GroupVersionResource
+	obj := b.engine.objects.Get(gvr, at.namespace, at.name)
+	if obj == nil {
+		b.state.records.set(resource, at, "", nil)
+		return
+	}
 	var (
 		namespace map[string]any
 		labels    map[string]string

@@ -28,30 +28,32 @@ type Violation struct {
 type records struct {
 	outcomes   map[schema.GroupVersionResource]map[objectName]v1alpha1.Outcome
 	violations map[objectRef]Violation
+	summary    v1alpha1.RuleSummary
 }
 
 // set records a finding, or that there is none any more.
 func (r *records) set(resource rule.APIResource, at objectName, uid types.UID, finding *rule.Finding) {
 	gvr := resource.GroupVersionResource
 	ref := objectRef{gvr: gvr, namespace: at.namespace, name: at.name}
-	if finding == nil || !finding.Matched {
+	if outcome, had := r.outcomes[gvr][at]; had {
+		r.count(outcome, -1)
 		delete(r.outcomes[gvr], at)
 		delete(r.violations, ref)
+	}
+	if finding == nil || !finding.Matched {
 		return
 	}
 	if r.outcomes == nil {
 		r.outcomes = map[schema.GroupVersionResource]map[objectName]v1alpha1.Outcome{}
+		r.violations = map[objectRef]Violation{}
 	}
 	if r.outcomes[gvr] == nil {
 		r.outcomes[gvr] = map[objectName]v1alpha1.Outcome{}
 	}
 	r.outcomes[gvr][at] = finding.Outcome
+	r.count(finding.Outcome, 1)
 	if finding.Outcome != v1alpha1.OutcomeFail && finding.Outcome != v1alpha1.OutcomeError {
-		delete(r.violations, ref)
 		return
-	}
-	if r.violations == nil {
-		r.violations = map[objectRef]Violation{}
 	}
 	r.violations[ref] = Violation{UID: uid, Violation: v1alpha1.Violation{
 		APIVersion: gvr.GroupVersion().String(),
@@ -64,8 +66,24 @@ func (r *records) set(resource rule.APIResource, at objectName, uid types.UID, f
 	}}
 }
 
+func (r *records) count(outcome v1alpha1.Outcome, by int32) {
+	switch outcome {
+	case v1alpha1.OutcomePass:
+		r.summary.Pass += by
+	case v1alpha1.OutcomeFail:
+		r.summary.Fail += by
+	case v1alpha1.OutcomeError:
+		r.summary.Error += by
+	case v1alpha1.OutcomeSkip:
+		r.summary.Skip += by
+	}
+}
+
 // forget drops what is recorded of a resource.
 func (r *records) forget(gvr schema.GroupVersionResource) {
+	for _, outcome := range r.outcomes[gvr] {
+		r.count(outcome, -1)
+	}
 	delete(r.outcomes, gvr)
 	for ref := range r.violations {
 		if ref.gvr == gvr {
@@ -74,41 +92,16 @@ func (r *records) forget(gvr schema.GroupVersionResource) {
 	}
 }
 
-// names lists the recorded objects of a resource in a namespace.
-func (r *records) names(gvr schema.GroupVersionResource, namespace string) []objectName {
-	var names []objectName
-	for at := range r.outcomes[gvr] {
-		if at.namespace == namespace {
-			names = append(names, at)
-		}
-	}
-	return names
-}
-
 // found is what a status says of the records.
 type found struct {
 	summary    v1alpha1.RuleSummary
 	violations []Violation
 }
 
-// result counts the records and picks the first violations, by namespace,
-// name, kind and version.
+// result has the counts and the first violations, by namespace, name, kind and
+// version.
 func (r *records) result() *found {
-	f := &found{}
-	for _, outcomes := range r.outcomes {
-		for _, outcome := range outcomes {
-			switch outcome {
-			case v1alpha1.OutcomePass:
-				f.summary.Pass++
-			case v1alpha1.OutcomeFail:
-				f.summary.Fail++
-			case v1alpha1.OutcomeError:
-				f.summary.Error++
-			case v1alpha1.OutcomeSkip:
-				f.summary.Skip++
-			}
-		}
-	}
+	f := &found{summary: r.summary}
 	for _, v := range r.violations {
 		at, _ := slices.BinarySearchFunc(f.violations, v, byName)
 		if at >= v1alpha1.MaxViolations {

@@ -16,6 +16,10 @@ import (
 	"github.com/mainstay-dev/mainstay/controller/internal/rule"
 )
 
+// maxResources bounds the resources that one rule has watched in the whole
+// cluster: a wildcard over all of them would fill the memory of every replica.
+const maxResources = 32
+
 // objectRef names an object of a resource.
 type objectRef struct {
 	gvr             schema.GroupVersionResource
@@ -77,8 +81,10 @@ type state struct {
 	// it was last evaluated.
 	waiting bool
 
-	// records are touched by the one worker that evaluates the rule.
+	// records and backlog, what is planned and not yet looked at, are touched by
+	// the one worker that evaluates the rule.
 	records records
+	backlog []objectRef
 	// found is what the last batch left.
 	found *found
 }
@@ -102,6 +108,10 @@ func (s *state) resolve(objects Objects) informer.Wants {
 		resources[i] = rule.APIResource(served[i])
 	}
 	s.matches = s.rule.Resources(resources)
+	if len(s.matches) > maxResources {
+		s.refused = append(s.refused, fmt.Sprintf("matchConstraints.resourceRules match %d resources: one rule may match %d, name those that it is about",
+			len(s.matches), maxResources))
+	}
 	for _, ref := range s.rule.References() {
 		i := slices.IndexFunc(served, func(r informer.Resource) bool {
 			return r.Group == ref.GVK.Group && r.Version == ref.GVK.Version && r.Kind == ref.GVK.Kind

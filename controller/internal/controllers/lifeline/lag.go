@@ -18,6 +18,7 @@ import (
 type Objects interface {
 	Handle(informer.Handler)
 	Apply(consumer string, wants informer.Wants)
+	State(consumer string, gvr schema.GroupVersionResource) informer.State
 	List(gvr schema.GroupVersionResource, namespace string) []*unstructured.Unstructured
 }
 
@@ -55,6 +56,27 @@ func lagWants() informer.Wants {
 func isFlux(gvr schema.GroupVersionResource) bool {
 	_, ok := lagWants()[gvr]
 	return ok
+}
+
+// unseen says why the lag cannot be told, if it cannot: a kind that is not read
+// is not a kind whose consumers all follow.
+func (r *Reconciler) unseen() (reason, message string) {
+	present := 0
+	for _, gvr := range append([]schema.GroupVersionResource{kustomizations, helmReleases}, sources()...) {
+		switch state := r.objects.State(lagConsumer, gvr); state.Phase {
+		case informer.Forbidden:
+			return v1alpha1.ReasonForbidden, state.Message
+		case informer.Syncing:
+			return v1alpha1.ReasonSyncing, state.Message
+		case informer.Synced:
+			present++
+		case informer.Absent:
+		}
+	}
+	if present == 0 {
+		return v1alpha1.ReasonKindNotFound, "the API server serves none of Flux's kinds"
+	}
+	return "", ""
 }
 
 // lagging lists the consumers that stopped, and when the next one would count.

@@ -163,6 +163,11 @@ func (r *Reconciler) heal(ctx context.Context, cached lifeline.Snapshot, verdict
 		return decision, r.executor.Refuse(ctx, claim, "dry run: spec.heal.mode is DryRun")
 	}
 	iv, err := r.executor.Do(ctx, claim)
+	if iv == nil && err == nil {
+		decision.Reason = v1alpha1.ReasonBlocked
+		decision.Message = fmt.Sprintf("somebody else claimed this move: intervention %s", claim.Name())
+		decision.RetryAfter = 5 * time.Second
+	}
 	if iv != nil && iv.Status.Phase == v1alpha1.PhaseDone {
 		r.recorder.Eventf(l, &corev1.Pod{}, corev1.EventTypeNormal, "Evicted", "Rebalance",
 			"evicted pod %s from node %s: %s (intervention %s)", claim.Target.Name, claim.Target.Node, claim.Reason, iv.Name)

@@ -71,6 +71,10 @@ func (r *Reconciler) reportLag(l *v1alpha1.Lifeline, want *v1alpha1.LifelineStat
 		meta.RemoveStatusCondition(&want.Conditions, v1alpha1.ConditionAlive)
 		return 0
 	}
+	if reason, message := r.unseen(); reason != "" {
+		set(v1alpha1.ConditionAlive, metav1.ConditionUnknown, reason, message)
+		return 0
+	}
 	now := r.clock.Now()
 	lagging, next := r.lagging(l, now)
 	total := len(lagging)
@@ -110,6 +114,9 @@ func (r *Reconciler) announce(l *v1alpha1.Lifeline, want *v1alpha1.LifelineStatu
 			continue
 		}
 		severity := corev1.EventTypeWarning
+		if now.Status == metav1.ConditionUnknown && now.Reason == v1alpha1.ReasonSyncing {
+			continue
+		}
 		if now.Status == good {
 			severity = corev1.EventTypeNormal
 		}

@@ -48,7 +48,7 @@ func (r *Reconciler) SetupWithManager(mgr ctrl.Manager) error {
 		Watches(&corev1.Pod{}, here).
 		Watches(&policyv1.PodDisruptionBudget{}, here).
 		Watches(&corev1.Node{}, everywhere, builder.WithPredicates(nodeChanged())).
-		Watches(&coordinationv1.Lease{}, here, builder.WithPredicates(holderChanged())).
+		Watches(&coordinationv1.Lease{}, everywhere, builder.WithPredicates(holderChanged())).
 		Watches(&v1alpha1.Intervention{}, handler.EnqueueRequestsFromMapFunc(owner)).
 		WatchesRawSource(source.Func(func(_ context.Context, queue workqueue.TypedRateLimitingInterface[reconcile.Request]) error {
 			r.objects.Handle(&fluxHandler{reconciler: r, queue: queue})
@@ -158,6 +158,9 @@ func (h *fluxHandler) ResourcesChanged() {}
 // StateChanged looks again once a kind is synced or gone.
 func (h *fluxHandler) StateChanged(gvr schema.GroupVersionResource) { h.enqueue(gvr) }
 
+// Replaced looks again.
+func (h *fluxHandler) Replaced(gvr schema.GroupVersionResource) { h.enqueue(gvr) }
+
 // ObjectChanged looks again at every revision.
 func (h *fluxHandler) ObjectChanged(gvr schema.GroupVersionResource, _, _ *unstructured.Unstructured) {
 	h.enqueue(gvr)
@@ -167,7 +170,13 @@ func (h *fluxHandler) enqueue(gvr schema.GroupVersionResource) {
 	if !isFlux(gvr) {
 		return
 	}
-	for _, request := range h.reconciler.requests(context.Background()) {
-		h.queue.AddAfter(request, 2*pause)
+	var list v1alpha1.LifelineList
+	if err := h.reconciler.client.List(context.Background(), &list); err != nil {
+		return // the cache ends with the program
+	}
+	for i := range list.Items {
+		if list.Items[i].Spec.Lag != nil {
+			h.queue.AddAfter(reconcile.Request{NamespacedName: client.ObjectKeyFromObject(&list.Items[i])}, 2*pause)
+		}
 	}
 }

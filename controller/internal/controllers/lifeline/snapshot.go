@@ -29,7 +29,6 @@ func gather(ctx context.Context, reader client.Reader, l *v1alpha1.Lifeline, pro
 		pods         corev1.PodList
 		pdbs         policyv1.PodDisruptionBudgetList
 		leases       coordinationv1.LeaseList
-		nodeLeases   coordinationv1.LeaseList
 		nodes        corev1.NodeList
 	)
 	here := client.InNamespace(l.Namespace)
@@ -42,8 +41,8 @@ func gather(ctx context.Context, reader client.Reader, l *v1alpha1.Lifeline, pro
 		{&replicaSets, []client.ListOption{here}},
 		{&pods, []client.ListOption{here}},
 		{&pdbs, []client.ListOption{here}},
-		{&leases, []client.ListOption{here}},
-		{&nodeLeases, []client.ListOption{client.InNamespace(corev1.NamespaceNodeLease)}},
+		// A controller's Lease need not be in its own namespace.
+		{&leases, nil},
 		{&nodes, nil},
 	} {
 		if err := reader.List(ctx, read.list, read.opts...); err != nil {
@@ -57,7 +56,7 @@ func gather(ctx context.Context, reader client.Reader, l *v1alpha1.Lifeline, pro
 		ReplicaSets:  pointers(replicaSets.Items),
 		Pods:         pointers(pods.Items),
 		PDBs:         pointers(pdbs.Items),
-		Leases:       append(pointers(leases.Items), pointers(nodeLeases.Items)...),
+		Leases:       pointers(leases.Items),
 		Nodes:        pointers(nodes.Items),
 		Profiles:     profiles,
 		Now:          now,
