@@ -10,6 +10,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	policyv1 "k8s.io/api/policy/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
@@ -37,6 +38,12 @@ const lagConsumer = "lifeline-lag"
 // SetupWithManager registers the controller.
 func (r *Reconciler) SetupWithManager(mgr ctrl.Manager) error {
 	r.objects.Apply(lagConsumer, lagWants())
+	leases := delayed(func(ctx context.Context, lease client.Object) []reconcile.Request {
+		if lease.GetNamespace() == metav1.NamespaceSystem {
+			return r.requests(ctx)
+		}
+		return r.inNamespace(ctx, lease)
+	})
 	here := delayed(r.inNamespace)
 	everywhere := delayed(r.all)
 	err := ctrl.NewControllerManagedBy(mgr).
@@ -48,7 +55,7 @@ func (r *Reconciler) SetupWithManager(mgr ctrl.Manager) error {
 		Watches(&corev1.Pod{}, here).
 		Watches(&policyv1.PodDisruptionBudget{}, here).
 		Watches(&corev1.Node{}, everywhere, builder.WithPredicates(nodeChanged())).
-		Watches(&coordinationv1.Lease{}, everywhere, builder.WithPredicates(holderChanged())).
+		Watches(&coordinationv1.Lease{}, leases, builder.WithPredicates(holderChanged())).
 		Watches(&v1alpha1.Intervention{}, handler.EnqueueRequestsFromMapFunc(owner)).
 		WatchesRawSource(source.Func(func(_ context.Context, queue workqueue.TypedRateLimitingInterface[reconcile.Request]) error {
 			r.objects.Handle(&fluxHandler{reconciler: r, queue: queue})

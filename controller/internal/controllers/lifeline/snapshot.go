@@ -9,6 +9,7 @@ import (
 	coordinationv1 "k8s.io/api/coordination/v1"
 	corev1 "k8s.io/api/core/v1"
 	policyv1 "k8s.io/api/policy/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/mainstay-dev/mainstay/controller/api/v1alpha1"
@@ -41,13 +42,18 @@ func gather(ctx context.Context, reader client.Reader, l *v1alpha1.Lifeline, pro
 		{&replicaSets, []client.ListOption{here}},
 		{&pods, []client.ListOption{here}},
 		{&pdbs, []client.ListOption{here}},
-		// A controller's Lease need not be in its own namespace.
-		{&leases, nil},
 		{&nodes, nil},
 	} {
 		if err := reader.List(ctx, read.list, read.opts...); err != nil {
 			return lifeline.Snapshot{}, fmt.Errorf("gather the snapshot of lifeline %s/%s: %w", l.Namespace, l.Name, err)
 		}
+	}
+	for _, namespace := range leaseNamespaces(l.Namespace) {
+		var found coordinationv1.LeaseList
+		if err := reader.List(ctx, &found, client.InNamespace(namespace)); err != nil {
+			return lifeline.Snapshot{}, fmt.Errorf("gather the leases in %s for lifeline %s/%s: %w", namespace, l.Namespace, l.Name, err)
+		}
+		leases.Items = append(leases.Items, found.Items...)
 	}
 	return lifeline.Snapshot{
 		Lifeline:     l,
@@ -61,6 +67,18 @@ func gather(ctx context.Context, reader client.Reader, l *v1alpha1.Lifeline, pro
 		Profiles:     profiles,
 		Now:          now,
 	}, nil
+}
+
+// leaseNamespaces are where a member's Lease may be: beside it, or in
+// kube-system, where cert-manager and others keep theirs by default. A Lease
+// anywhere else could be a tenant's word about somebody else's pod. The nodes'
+// heartbeats tell a sick API server from a sick member.
+func leaseNamespaces(own string) []string {
+	namespaces := []string{own, corev1.NamespaceNodeLease}
+	if own != metav1.NamespaceSystem {
+		namespaces = append(namespaces, metav1.NamespaceSystem)
+	}
+	return namespaces
 }
 
 func pointers[T any](items []T) []*T {
