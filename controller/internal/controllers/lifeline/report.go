@@ -72,6 +72,9 @@ func (r *Reconciler) reportLag(l *v1alpha1.Lifeline, want *v1alpha1.LifelineStat
 		return 0
 	}
 	if reason, message := r.unseen(); reason != "" {
+		if reason == v1alpha1.ReasonSyncing && meta.FindStatusCondition(want.Conditions, v1alpha1.ConditionAlive) != nil {
+			return 0 // a start of the program is no news about Flux
+		}
 		set(v1alpha1.ConditionAlive, metav1.ConditionUnknown, reason, message)
 		return 0
 	}
