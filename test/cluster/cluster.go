@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"sync"
 
@@ -122,6 +123,10 @@ func (c *Cluster) Stop() error {
 }
 
 func (c *Cluster) stop() error { return errors.Join(forgetWorkers(c.dir), c.group.end()) }
+
+// Adopt has a command that is not started yet end with the cluster, however that
+// ends. Its ExtraFiles and SysProcAttr are set for it.
+func (c *Cluster) Adopt(cmd *exec.Cmd) { c.group.adopt(cmd) }
 
 // Dir is the cluster's folder, with a log file for each component.
 func (c *Cluster) Dir() string { return c.dir }

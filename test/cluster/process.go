@@ -52,8 +52,7 @@ func (g *group) start(name, path string, args ...string) (*process, error) {
 	// A component reads no configuration of the user's.
 	p.cmd.Env = append(os.Environ(), "HOME="+g.dir, "KUBECONFIG=")
 	p.cmd.Stdout, p.cmd.Stderr = log, log
-	p.cmd.ExtraFiles = []*os.File{g.alive}
-	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pgid: g.id}
+	g.adopt(p.cmd)
 	if err := p.cmd.Start(); err != nil {
 		return nil, fmt.Errorf("starting %s: %w", name, err)
 	}
@@ -151,4 +150,10 @@ func tail(path string) string {
 		}
 	}
 	return strings.Join(lines, "\n")
+}
+
+// adopt makes a command that is not started yet a member of the group.
+func (g *group) adopt(cmd *exec.Cmd) {
+	cmd.ExtraFiles = []*os.File{g.alive}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pgid: g.id}
 }

@@ -31,7 +31,7 @@ type replica struct {
 	done chan error
 }
 
-func startReplica(c *cluster.Cluster, program, kubeconfig, pod string, keep bool) (*replica, error) {
+func startReplica(c *cluster.Cluster, program, kubeconfig, pod string) (*replica, error) {
 	r := &replica{pod: pod, log: filepath.Join(c.Dir(), pod+".log"), done: make(chan error, 1)}
 	out, err := os.Create(r.log)
 	if err != nil {
@@ -41,7 +41,7 @@ func startReplica(c *cluster.Cluster, program, kubeconfig, pod string, keep bool
 	r.cmd = exec.Command(program, args...)
 	r.cmd.Env = append(os.Environ(), "POD_NAME="+pod, "POD_NAMESPACE=mainstay-system")
 	r.cmd.Stdout, r.cmd.Stderr = out, out
-	r.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: keep}
+	c.Adopt(r.cmd)
 	if err := r.cmd.Start(); err != nil {
 		return nil, errors.Join(fmt.Errorf("start replica %s: %w", pod, err), out.Close())
 	}

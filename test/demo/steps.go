@@ -136,7 +136,7 @@ func (d *demo) installMainstay(ctx context.Context) (string, error) {
 		return "", err
 	}
 	for pod := range strings.FieldsSeq(pods) {
-		r, err := startReplica(d.cluster, d.opts.mainstay, kubeconfig, pod, d.opts.keep)
+		r, err := startReplica(d.cluster, d.opts.mainstay, kubeconfig, pod)
 		if err != nil {
 			return "", err
 		}
@@ -308,6 +308,7 @@ func (d *demo) setLost(node string, lost bool) {
 }
 
 func (d *demo) sayHowToGoOn() {
+	d.story.say("nobody renews the Leases of Flux's simulated pods any more: the Lifeline says so")
 	d.story.say("left running; the replicas' logs are in %s", d.cluster.Dir())
 	d.story.say("export KUBECONFIG=%s", d.cluster.Kubeconfig())
 	d.story.say("kubectl get mainstay -A")
