@@ -33,7 +33,7 @@ build: ## Build bin/mainstay
 demo: build ## Lose a worker on a real control plane and watch (KEEP=1 leaves it running)
 	$(GO) run ./test/demo $(if $(filter-out 0,$(KEEP)),-keep)
 
-test: ## Run every test, on real control planes, with coverage of controller/internal
+test: binaries ## Run every test, on real control planes, with coverage of controller/internal
 	@mkdir -p build
 	$(GO) test -timeout 20m -parallel 8 -coverpkg=$(INTERNAL) -coverprofile=build/coverage.out ./...
 	@$(GO) tool cover -func=build/coverage.out >build/coverage.txt
