@@ -79,8 +79,10 @@ overlays: ## Build every kustomization with plain kustomize
 		"$$kustomize" build "$${file%/*}" >build/overlay.yaml; \
 	done
 
+# The cache is the checkout's own: findings carry the path of the checkout that
+# they were found in, and exclusions by path would miss those of another one.
 lint: ## Run golangci-lint
-	@lint=$(call tool,golangci-lint); "$$lint" run ./...
+	@lint=$(call tool,golangci-lint); GOLANGCI_LINT_CACHE=$(CURDIR)/build/.lint "$$lint" run ./...
 
 fmt: ## Format the Go code
 	@lint=$(call tool,golangci-lint); "$$lint" fmt ./...
