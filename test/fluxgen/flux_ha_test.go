@@ -8,6 +8,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
 	policyv1 "k8s.io/api/policy/v1"
+
+	"github.com/mainstay-dev/mainstay/test/builders"
 )
 
 func TestFluxHAOnEachController(t *testing.T) {
@@ -50,7 +52,7 @@ func TestFluxHAOnEachController(t *testing.T) {
 func TestFluxHAShipsBudgetsThatNeverBlock(t *testing.T) {
 	t.Parallel()
 	var names []string
-	for _, obj := range objects(t, withPatches(t, manifests(t, Options{}))) {
+	for _, obj := range builders.Objects(t, withPatches(t, manifests(t, Options{}))) {
 		if obj.GetKind() == "Values" {
 			t.Error("the values of the patches are rendered")
 		}

@@ -12,6 +12,8 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+
+	"github.com/mainstay-dev/mainstay/test/builders"
 )
 
 func TestManifestsAreThoseOfAnInstall(t *testing.T) {
@@ -38,7 +40,7 @@ func TestManifestsAreThoseOfAnInstall(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			all := objects(t, manifests(t, tc.opts))
+			all := builders.Objects(t, manifests(t, tc.opts))
 			var components, crds []string
 			for _, obj := range all {
 				if ns := obj.GetNamespace(); ns != "" && ns != tc.wantNamespace {
@@ -182,7 +184,7 @@ func manifests(t *testing.T, opts Options) []byte {
 func controller(t *testing.T, text []byte, name string) appsv1.Deployment {
 	t.Helper()
 	var deployment appsv1.Deployment
-	convert(t, find(t, objects(t, text), "Deployment", name), &deployment)
+	convert(t, find(t, builders.Objects(t, text), "Deployment", name), &deployment)
 	return deployment
 }
 

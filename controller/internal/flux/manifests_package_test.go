@@ -13,11 +13,12 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 
 	"github.com/mainstay-dev/mainstay/controller/api/v1alpha1"
+	"github.com/mainstay-dev/mainstay/test/builders"
 )
 
 func TestBaseRunsTwoReplicasThatSpreadSoftly(t *testing.T) {
 	t.Parallel()
-	base := objects(t, build(t, "manifests/base"))
+	base := builders.Objects(t, build(t, "manifests/base"))
 
 	var deployment appsv1.Deployment
 	convert(t, find(t, base, "Deployment", "mainstay"), &deployment)
@@ -48,7 +49,7 @@ func TestBaseRunsTwoReplicasThatSpreadSoftly(t *testing.T) {
 
 func TestLocalOverlayFitsOneNode(t *testing.T) {
 	t.Parallel()
-	local := objects(t, build(t, "clusters/local"))
+	local := builders.Objects(t, build(t, "clusters/local"))
 
 	var deployment appsv1.Deployment
 	convert(t, find(t, local, "Deployment", "mainstay"), &deployment)
@@ -83,7 +84,7 @@ func TestLocalOverlayFitsOneNode(t *testing.T) {
 
 func TestReaderReadsNamedKindsAndNoSecrets(t *testing.T) {
 	t.Parallel()
-	base := objects(t, build(t, "manifests/base"))
+	base := builders.Objects(t, build(t, "manifests/base"))
 	for _, name := range []string{"mainstay-reader-core", "mainstay-view"} {
 		var role rbacv1.ClusterRole
 		convert(t, find(t, base, "ClusterRole", name), &role)
@@ -115,7 +116,7 @@ func TestReaderReadsNamedKindsAndNoSecrets(t *testing.T) {
 
 func TestFluxFolderAppliesTheRulesAfterTheProgram(t *testing.T) {
 	t.Parallel()
-	all := objects(t, build(t, "flux"))
+	all := builders.Objects(t, build(t, "flux"))
 	program, rules := find(t, all, "Kustomization", "mainstay"), find(t, all, "Kustomization", "mainstay-rules")
 	for obj, want := range map[*unstructured.Unstructured]string{program: "./manifests/base", rules: "./manifests/rules"} {
 		path, _, _ := unstructured.NestedString(obj.Object, "spec", "path")

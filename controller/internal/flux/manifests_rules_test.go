@@ -1,11 +1,7 @@
 package flux_test
 
 import (
-	"bufio"
-	"bytes"
-	"errors"
 	"fmt"
-	"io"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -16,12 +12,12 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime/schema"
-	utilyaml "k8s.io/apimachinery/pkg/util/yaml"
 	"sigs.k8s.io/yaml"
 
 	"github.com/mainstay-dev/mainstay/controller/api/v1alpha1"
 	"github.com/mainstay-dev/mainstay/controller/internal/expr"
 	"github.com/mainstay-dev/mainstay/controller/internal/rule"
+	"github.com/mainstay-dev/mainstay/test/builders"
 	"github.com/mainstay-dev/mainstay/test/fluxgen"
 )
 
@@ -58,7 +54,7 @@ func TestRulePackReportsWhatStockFluxLacks(t *testing.T) {
 		"scaled-past-one-without-leader-election": {},
 	}
 	got := map[string]map[string]v1alpha1.Outcome{}
-	for name, findings := range audit(t, rulePack(t), objects(t, manifests)) {
+	for name, findings := range audit(t, rulePack(t), builders.Objects(t, manifests)) {
 		got[name] = map[string]v1alpha1.Outcome{}
 		for object, finding := range findings {
 			got[name][object] = finding.Outcome
@@ -89,7 +85,7 @@ func TestRulePackFindsNothingAfterFluxHA(t *testing.T) {
 				t.Fatal(err)
 			}
 			matched := 0
-			for rule, findings := range audit(t, rulePack(t), objects(t, patched)) {
+			for rule, findings := range audit(t, rulePack(t), builders.Objects(t, patched)) {
 				for object, finding := range findings {
 					matched++
 					if finding.Outcome != v1alpha1.OutcomePass {
@@ -113,7 +109,7 @@ func TestRulePackOnOneDeployment(t *testing.T) {
 			t.Parallel()
 			var all []*unstructured.Unstructured
 			for _, text := range append([]string{tc.deployment}, tc.others...) {
-				all = append(all, objects(t, []byte(text))...)
+				all = append(all, builders.Objects(t, []byte(text))...)
 			}
 			findings := audit(t, pack, all)[tc.rule]
 			got, matched := findings[all[0].GetName()]
@@ -139,7 +135,7 @@ func TestRulePackOnOneDeployment(t *testing.T) {
 func TestShippedObjectsHaveNoUnknownFields(t *testing.T) {
 	t.Parallel()
 	kinds := map[string]int{}
-	for _, obj := range objects(t, build(t, "manifests/rules")) {
+	for _, obj := range builders.Objects(t, build(t, "manifests/rules")) {
 		kinds[obj.GetKind()]++
 		text, err := yaml.Marshal(obj.Object)
 		if err != nil {
@@ -188,7 +184,7 @@ func rulePack(t *testing.T) []*rule.Rule {
 		t.Fatal(err)
 	}
 	var pack []*rule.Rule
-	for _, obj := range objects(t, build(t, "manifests/rules")) {
+	for _, obj := range builders.Objects(t, build(t, "manifests/rules")) {
 		if obj.GetKind() != "ClusterRule" {
 			continue
 		}
@@ -207,34 +203,6 @@ func rulePack(t *testing.T) []*rule.Rule {
 		pack = append(pack, compiled)
 	}
 	return pack
-}
-
-// objects reads multi-document YAML.
-func objects(t *testing.T, text []byte) []*unstructured.Unstructured {
-	t.Helper()
-	var all []*unstructured.Unstructured
-	reader := utilyaml.NewYAMLReader(bufio.NewReader(bytes.NewReader(text)))
-	for {
-		document, err := reader.Read()
-		if errors.Is(err, io.EOF) {
-			return all
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
-		json, err := yaml.YAMLToJSON(document)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if string(json) == "null" {
-			continue
-		}
-		obj := &unstructured.Unstructured{}
-		if err := obj.UnmarshalJSON(json); err != nil {
-			t.Fatal(err)
-		}
-		all = append(all, obj)
-	}
 }
 
 // audit evaluates each rule on each Deployment that it matches; what the rules

@@ -20,6 +20,7 @@ import (
 	clocktesting "k8s.io/utils/clock/testing"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
 
 	"github.com/mainstay-dev/mainstay/controller/api/v1alpha1"
 	"github.com/mainstay-dev/mainstay/controller/internal/action"
@@ -240,6 +241,54 @@ func TestHolderThatWasPausedAfterItsClaimDoesNotAct(t *testing.T) {
 		t.Errorf("%v: what cannot be looked at must stay unresolved", err)
 	}
 }
+
+func TestClaimThatWasResolvedUnderItsHolderIsNotActedOn(t *testing.T) {
+	t.Parallel()
+	// The holder stops between its claim and the second look at it; meanwhile
+	// the next leader finds no effect and gives the claim up.
+	pod := builders.MakePod(shared.namespace(t, nil), "web").UID("11111111-2222-3333-4444-777777777777").Obj()
+	cfg, err := shared.serviceAccount()
+	if err != nil {
+		t.Fatal(err)
+	}
+	direct, err := client.NewWithWatch(cfg, client.Options{Scheme: shared.client.Scheme()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	late := clocktesting.NewFakePassiveClock(time.Now().Add(2 * action.ClaimTimeout))
+	next := executor(t, "next", late, map[v1alpha1.Action]action.Action{v1alpha1.ActionEvict: unseen{forbidden{t}}})
+	stopped := interceptor.NewClient(direct, interceptor.Funcs{
+		SubResourceUpdate: func(ctx context.Context, c client.Client, sub string, obj client.Object, opts ...client.SubResourceUpdateOption) error {
+			iv := &v1alpha1.Intervention{}
+			if err := c.Get(ctx, client.ObjectKeyFromObject(obj), iv); err != nil {
+				return err
+			}
+			if resolved, err := next.Resolve(ctx, iv); !resolved || err != nil {
+				t.Errorf("the next leader did not resolve the claim: %v", err)
+			}
+			return c.SubResource(sub).Update(ctx, obj, opts...)
+		},
+	})
+	m, err := metrics.New(prometheus.NewRegistry())
+	if err != nil {
+		t.Fatal(err)
+	}
+	holder := action.NewExecutor(stopped, map[v1alpha1.Action]action.Action{v1alpha1.ActionEvict: forbidden{t}}, ownNamespace, "stopped", clock.RealClock{}, m)
+	iv, err := holder.Do(t.Context(), evictionOf(pod, 1))
+	if iv == nil || !apierrors.IsConflict(err) {
+		t.Fatalf("%+v, %v; want the claim and a conflict", iv, err)
+	}
+	t.Cleanup(func() { _ = shared.client.Delete(context.Background(), iv) })
+	got, err := get(t.Context(), shared, iv.DeepCopy())
+	if err != nil || got.Status.Phase != v1alpha1.PhaseFailed {
+		t.Errorf("%+v, %v; want what the next leader wrote", got.Status, err)
+	}
+}
+
+// unseen is an action whose effect nobody can see.
+type unseen struct{ forbidden }
+
+func (unseen) Seen(context.Context, v1alpha1.TargetReference) (bool, error) { return false, nil }
 
 func TestInterventionIsDeletedAfterItsRetention(t *testing.T) {
 	t.Parallel()

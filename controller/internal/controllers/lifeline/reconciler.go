@@ -2,6 +2,7 @@ package lifeline
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -118,7 +119,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resu
 
 	result, err := r.report(ctx, l, verdict, decision)
 	if err == nil {
-		err = firstOf(settleErr, healErr)
+		err = errors.Join(settleErr, healErr)
 	}
 	if err != nil || result.RequeueAfter == conflictPause {
 		return result, err
@@ -169,7 +170,7 @@ func (r *Reconciler) heal(ctx context.Context, cached lifeline.Snapshot, verdict
 		decision.RetryAfter = 5 * time.Second
 	}
 	if iv != nil && iv.Status.Phase == v1alpha1.PhaseDone {
-		r.recorder.Eventf(l, &corev1.Pod{}, corev1.EventTypeNormal, "Evicted", "Rebalance",
+		r.recorder.Eventf(l, iv, corev1.EventTypeNormal, "Evicted", "Rebalance",
 			"evicted pod %s from node %s: %s (intervention %s)", claim.Target.Name, claim.Target.Node, claim.Reason, iv.Name)
 	}
 	return decision, err
@@ -234,13 +235,4 @@ func ignoreConflict(err error) error {
 		return nil
 	}
 	return err
-}
-
-func firstOf(errs ...error) error {
-	for _, err := range errs {
-		if err != nil {
-			return err
-		}
-	}
-	return nil
 }

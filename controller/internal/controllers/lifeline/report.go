@@ -39,7 +39,8 @@ func (r *Reconciler) report(ctx context.Context, l *v1alpha1.Lifeline, verdict l
 	}
 	set(v1alpha1.ConditionSurvivable, conditionStatus(verdict.Survives), verdict.Reason, verdict.Message)
 	set(v1alpha1.ConditionHealing, conditionStatus(decision.Reason == v1alpha1.ReasonRebalancing), decision.Reason, decision.Message)
-	result.RequeueAfter = r.reportLag(l, want, set)
+	wait, lagging := r.reportLag(l, want, set)
+	result.RequeueAfter = wait
 
 	r.measure(l, want)
 	written, err := r.statuses.Write(ctx, l, &l.Status, want)
@@ -50,7 +51,7 @@ func (r *Reconciler) report(ctx context.Context, l *v1alpha1.Lifeline, verdict l
 	case status.Written:
 		r.announce(l, want)
 		for list, cut := range map[string]bool{
-			"members": verdict.MembersLeftOut > 0, "domains": verdict.DomainsLeftOut > 0, "lagging": len(want.Lagging) == v1alpha1.MaxLagging,
+			"members": verdict.MembersLeftOut > 0, "domains": verdict.DomainsLeftOut > 0, "lagging": lagging > v1alpha1.MaxLagging,
 		} {
 			if cut {
 				r.metrics.Truncations.WithLabelValues(list).Inc()
@@ -63,20 +64,21 @@ func (r *Reconciler) report(ctx context.Context, l *v1alpha1.Lifeline, verdict l
 	return result, nil
 }
 
-// reportLag fills in the lag and returns when the next consumer would count.
-func (r *Reconciler) reportLag(l *v1alpha1.Lifeline, want *v1alpha1.LifelineStatus, set func(string, metav1.ConditionStatus, string, string)) time.Duration {
+// reportLag fills in the lag. It returns when the next consumer would count, and
+// how many do, with those that the status has no room for.
+func (r *Reconciler) reportLag(l *v1alpha1.Lifeline, want *v1alpha1.LifelineStatus, set func(string, metav1.ConditionStatus, string, string)) (time.Duration, int) {
 	if l.Spec.Lag == nil {
 		want.Lagging = nil
 		r.metrics.LifelineLagging.DeleteLabelValues(l.Namespace, l.Name)
 		meta.RemoveStatusCondition(&want.Conditions, v1alpha1.ConditionAlive)
-		return 0
+		return 0, 0
 	}
 	if reason, message := r.unseen(); reason != "" {
 		if reason == v1alpha1.ReasonSyncing && meta.FindStatusCondition(want.Conditions, v1alpha1.ConditionAlive) != nil {
-			return 0 // a start of the program is no news about Flux
+			return 0, 0 // a start of the program is no news about Flux
 		}
 		set(v1alpha1.ConditionAlive, metav1.ConditionUnknown, reason, message)
-		return 0
+		return 0, 0
 	}
 	now := r.clock.Now()
 	lagging, next := r.lagging(l, now)
@@ -96,9 +98,9 @@ func (r *Reconciler) reportLag(l *v1alpha1.Lifeline, want *v1alpha1.LifelineStat
 			first.Since.UTC().Format(time.RFC3339)))
 	}
 	if next.IsZero() {
-		return 0
+		return 0, total
 	}
-	return max(next.Sub(now), time.Second)
+	return max(next.Sub(now), time.Second), total
 }
 
 // announce makes an Event of each condition that turned.
