@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 )
@@ -46,10 +47,10 @@ func Default(out io.Writer) (*Builder, error) {
 
 // job is one tool and where it belongs in the cache.
 type job struct {
-	tool    Tool
-	module  toolModule
-	version string
-	path    string
+	tool     Tool
+	module   toolModule
+	provider requirement
+	path     string
 }
 
 // Build returns the paths of the named tools by name, building those that the
@@ -71,11 +72,11 @@ func (b *Builder) Build(ctx context.Context, names ...string) (map[string]string
 			}
 			modules[tool.Module] = module
 		}
-		version, err := module.version(tool.Package)
+		provider, err := module.providing(tool.Package)
 		if err != nil {
 			return nil, err
 		}
-		j := job{tool, module, version, filepath.Join(b.cache, module.name+"-"+module.key, tool.Name)}
+		j := job{tool, module, provider, filepath.Join(b.cache, module.name+"-"+module.key, tool.Name)}
 		paths[name] = j.path
 		if !exists(j.path) {
 			missing = append(missing, j)
@@ -112,7 +113,7 @@ func (b *Builder) build(ctx context.Context, j job, number, count int) error {
 	if j.tool.Name == APIServer {
 		note = ", a cold build of the control plane takes some 6 minutes on two cores"
 	}
-	b.say("building %s %s (%d of %d)%s\n", j.tool.Name, j.version, number, count, note)
+	b.say("building %s %s (%d of %d)%s\n", j.tool.Name, j.provider.Version, number, count, note)
 	started := time.Now()
 	stop := b.progress(fmt.Sprintf("still building %s (%d of %d)", j.tool.Name, number, count), started)
 	defer stop()
@@ -123,8 +124,15 @@ func (b *Builder) build(ctx context.Context, j job, number, count int) error {
 	}
 	defer func() { _ = os.RemoveAll(work) }()
 	temporary := filepath.Join(work, j.tool.Name)
-	cmd := goCommand(ctx, j.module.dir, "build", "-trimpath", "-buildvcs=false", "-mod=readonly",
-		"-ldflags", j.tool.ldflags(j.version), "-o", temporary, j.tool.Package)
+	args := []string{
+		"build", "-trimpath", "-buildvcs=false", "-mod=readonly",
+		"-ldflags", j.tool.ldflags(j.provider.Version), "-o", temporary,
+	}
+	more, err := b.completed(ctx, j, work)
+	if err != nil {
+		return fmt.Errorf("building %s: %w", j.tool.Name, err)
+	}
+	cmd := goCommand(ctx, j.module.dir, slices.Concat(args, more, []string{j.tool.Package})...)
 	cmd.Env = append(cmd.Env, "GOTMPDIR="+work)
 	var words bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &words, &words
@@ -132,7 +140,7 @@ func (b *Builder) build(ctx context.Context, j job, number, count int) error {
 		if ctx.Err() != nil {
 			return fmt.Errorf("building %s: %w", j.tool.Name, context.Cause(ctx))
 		}
-		return fmt.Errorf("building %s %s: %w\n%s", j.tool.Name, j.version, err, strings.TrimSpace(words.String()))
+		return fmt.Errorf("building %s %s: %w\n%s", j.tool.Name, j.provider.Version, err, strings.TrimSpace(words.String()))
 	}
 	if err := os.Rename(temporary, j.path); err != nil {
 		return fmt.Errorf("building %s: %w", j.tool.Name, err)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"syscall"
@@ -27,6 +28,16 @@ func CacheDir() (string, error) {
 		return "", fmt.Errorf("no folder to keep built tools in, set %s: %w", EnvCache, err)
 	}
 	return filepath.Join(dir, "mainstay"), nil
+}
+
+// Lock takes the lock of a folder of the cache, waiting while another process has
+// it, and says so to out when it waits. Whoever makes something in the folder under
+// a name that others read holds it meanwhile. The lock goes with the process.
+func Lock(ctx context.Context, dir string, out io.Writer) (unlock func(), err error) {
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return nil, fmt.Errorf("locking %s: %w", dir, err)
+	}
+	return lockDir(ctx, dir, New("", "", out).say)
 }
 
 // lockDir takes the lock of a folder of the cache, waiting while another process

@@ -12,18 +12,27 @@ type Tool struct {
 	Package string
 }
 
-// Names of the programs.
+// Names of the programs. Those of the second group are run as pods.
 const (
 	Etcd              = "etcd"
 	APIServer         = "kube-apiserver"
 	ControllerManager = "kube-controller-manager"
 	Scheduler         = "kube-scheduler"
 	Kubectl           = "kubectl"
+	Kubelet           = "kubelet"
+	KubeProxy         = "kube-proxy"
 	Kwok              = "kwok"
 	ControllerGen     = "controller-gen"
 	Kustomize         = "kustomize"
 	GolangCILint      = "golangci-lint"
 	Ko                = "ko"
+
+	CoreDNS                = "coredns"
+	SourceController       = "source-controller"
+	KustomizeController    = "kustomize-controller"
+	HelmController         = "helm-controller"
+	NotificationController = "notification-controller"
+	FluxOperator           = "flux-operator"
 )
 
 // ControlPlane lists the programs of a simulated cluster, the slowest to build
@@ -38,12 +47,20 @@ func catalogue() []Tool {
 		{ControllerManager, "kubernetes", "k8s.io/kubernetes/cmd/kube-controller-manager"},
 		{Scheduler, "kubernetes", "k8s.io/kubernetes/cmd/kube-scheduler"},
 		{Kubectl, "kubernetes", "k8s.io/kubernetes/cmd/kubectl"},
+		{Kubelet, "kubernetes-node", "k8s.io/kubernetes/cmd/kubelet"},
+		{KubeProxy, "kubernetes-node", "k8s.io/kubernetes/cmd/kube-proxy"},
 		{Etcd, "etcd", "go.etcd.io/etcd/server/v3"},
 		{Kwok, "kwok", "sigs.k8s.io/kwok/cmd/kwok"},
 		{ControllerGen, "controller-gen", "sigs.k8s.io/controller-tools/cmd/controller-gen"},
 		{Kustomize, "kustomize", "sigs.k8s.io/kustomize/kustomize/v5"},
 		{GolangCILint, "golangci-lint", "github.com/golangci/golangci-lint/v2/cmd/golangci-lint"},
 		{Ko, "ko", "github.com/google/ko"},
+		{CoreDNS, "coredns", "github.com/coredns/coredns"},
+		{SourceController, "source-controller", "github.com/fluxcd/source-controller"},
+		{KustomizeController, "kustomize-controller", "github.com/fluxcd/kustomize-controller"},
+		{HelmController, "helm-controller", "github.com/fluxcd/helm-controller"},
+		{NotificationController, "notification-controller", "github.com/fluxcd/notification-controller"},
+		{FluxOperator, "flux-operator", "github.com/controlplaneio-fluxcd/flux-operator/cmd/operator"},
 	}
 }
 
@@ -57,12 +74,23 @@ func find(name string) (Tool, bool) {
 	return Tool{}, false
 }
 
+// added are files that t's package needs and its module does not have, by their
+// path in the module.
+func (t Tool) added() map[string]string {
+	if t.Module != "flux-operator" {
+		return nil
+	}
+	// The operator embeds the built files of its web page, which are not in Git.
+	return map[string]string{"web/dist/index.html": "<!doctype html>\n<title>Flux Operator</title>\n"}
+}
+
 // ldflags are the linker's flags for t at version. Kubernetes reads its version
 // from variables that its own build sets; without them it serves v0.0.0-master and
 // clients refuse it or warn.
 func (t Tool) ldflags(version string) string {
 	flags := []string{"-s", "-w"}
-	if t.Module == "kubernetes" {
+	switch t.Module {
+	case "kubernetes", "kubernetes-node":
 		major, rest, _ := strings.Cut(strings.TrimPrefix(version, "v"), ".")
 		minor, _, _ := strings.Cut(rest, ".")
 		for _, pkg := range []string{"k8s.io/component-base/version", "k8s.io/client-go/pkg/version"} {
@@ -71,6 +99,8 @@ func (t Tool) ldflags(version string) string {
 				"-X", pkg+".gitMajor="+major,
 				"-X", pkg+".gitMinor="+minor)
 		}
+	case "flux-operator":
+		flags = append(flags, "-X", "main.VERSION="+version)
 	}
 	return strings.Join(flags, " ")
 }

@@ -49,7 +49,11 @@ func loadModule(ctx context.Context, root, name string) (toolModule, error) {
 		return m, fmt.Errorf("reading the Go version for the tool module %s: %w", name, err)
 	}
 	hash.Write(version)
-	hash.Write([]byte(Tool{Module: name}.ldflags("v0.0.0")))
+	recipe := Tool{Module: name}
+	hash.Write([]byte(recipe.ldflags("v0.0.0")))
+	for path, text := range sorted(recipe.added()) {
+		hash.Write(fmt.Appendf(nil, "%s %d\n%s", path, len(text), text))
+	}
 	m.key = hex.EncodeToString(hash.Sum(nil))[:keyLength]
 
 	text, err := goOutput(ctx, m.dir, "mod", "edit", "-json")
@@ -64,8 +68,8 @@ func loadModule(ctx context.Context, root, name string) (toolModule, error) {
 	return m, nil
 }
 
-// version is that of the module which the package belongs to.
-func (m toolModule) version(pkg string) (string, error) {
+// providing is the required module that the package belongs to.
+func (m toolModule) providing(pkg string) (requirement, error) {
 	best := requirement{}
 	for _, r := range m.requires {
 		if (pkg == r.Path || strings.HasPrefix(pkg, r.Path+"/")) && len(r.Path) > len(best.Path) {
@@ -73,9 +77,9 @@ func (m toolModule) version(pkg string) (string, error) {
 		}
 	}
 	if best.Version == "" {
-		return "", fmt.Errorf("tool module %s requires no module that has %s", m.name, pkg)
+		return best, fmt.Errorf("tool module %s requires no module that has %s", m.name, pkg)
 	}
-	return best.Version, nil
+	return best, nil
 }
 
 // SourceDir returns the folder of a module's source in the Go module cache, at the
