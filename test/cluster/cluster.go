@@ -25,6 +25,7 @@ type Cluster struct {
 	group   *group
 	plane   *plane // nil when the control plane is an existing one
 	workers *workers
+	real    *realWorkers // nil when the workers are simulated
 	cfg     *rest.Config
 	client  kubernetes.Interface
 	kubectl string
@@ -53,6 +54,12 @@ func Start(ctx context.Context, opts Options) (*Cluster, error) {
 	if err != nil {
 		return nil, err
 	}
+	var realWorkers *realWorkers
+	if opts.Real {
+		if realWorkers, err = newReal(ctx, root, opts, existing); err != nil {
+			return nil, err
+		}
+	}
 	paths, err := programs(ctx, existing != "", os.Getenv(envAssets), opts.Out)
 	if err != nil {
 		return nil, err
@@ -64,9 +71,14 @@ func Start(ctx context.Context, opts Options) (*Cluster, error) {
 	if err != nil {
 		return nil, fmt.Errorf("making the cluster's folder: %w", err)
 	}
-	c := &Cluster{opts: opts, dir: dir, kubectl: paths[tools.Kubectl]}
-	if c.group, err = newGroup(dir); err != nil {
-		return nil, errors.Join(err, os.RemoveAll(dir))
+	c := &Cluster{opts: opts, dir: dir, real: realWorkers, kubectl: paths[tools.Kubectl]}
+	if c.real != nil {
+		if err := c.real.take(ctx, dir); err != nil {
+			return nil, errors.Join(err, os.RemoveAll(dir))
+		}
+	}
+	if c.group, err = newGroup(dir, c.real.locks()...); err != nil {
+		return nil, errors.Join(err, releaseHost(dir), os.RemoveAll(dir))
 	}
 	if err := c.start(ctx, existing, root, paths); err != nil {
 		return nil, errors.Join(fmt.Errorf("starting a cluster: %w", err), c.stop())
@@ -79,13 +91,25 @@ func (c *Cluster) start(ctx context.Context, existing, root string, paths map[st
 	if c.workers, err = newWorkers(ctx, root, c.dir, paths[tools.Kwok], c.opts); err != nil {
 		return err
 	}
+	apiHost := loopback
+	if c.real != nil {
+		apiHost = c.HostIP()
+		if err := c.real.connect(ctx, c.opts.Workers); err != nil {
+			return err
+		}
+	}
 	if existing != "" {
 		if err := c.useExisting(ctx, existing); err != nil {
 			return err
 		}
 	} else {
-		if c.plane, err = newPlane(c.dir, paths); err != nil {
+		if c.plane, err = newPlane(c.dir, apiHost, paths); err != nil {
 			return err
+		}
+		if c.real != nil {
+			if err := c.plane.useRealWorkers(); err != nil {
+				return err
+			}
 		}
 		if err := c.startPlane(ctx); err != nil {
 			return err
@@ -96,6 +120,12 @@ func (c *Cluster) start(ctx context.Context, existing, root string, paths map[st
 	}
 	if c.plane != nil {
 		if err := c.awaitPlane(ctx); err != nil {
+			return err
+		}
+	}
+	if c.real != nil && c.opts.Workers > 0 {
+		// The scheduler spreads what it can: all workers have to be there.
+		if err := c.startDNS(ctx); err != nil {
 			return err
 		}
 	}

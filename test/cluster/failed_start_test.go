@@ -71,10 +71,13 @@ func TestBadOptions(t *testing.T) {
 		opts cluster.Options
 		want string
 	}{
-		"too many workers":  {cluster.Options{Workers: 201}, "workers: 201 is not between 0 and 200"},
-		"a negative number": {cluster.Options{Workers: -1}, "workers: -1 is not between 0 and 200"},
-		"grace below lease": {cluster.Options{NodeMonitorGracePeriod: time.Second}, "node monitor grace period: 1s is below 5s"},
-		"negative period":   {cluster.Options{NodeMonitorPeriod: -time.Second}, "node monitor period: -1s is negative"},
+		"too many workers":                       {cluster.Options{Workers: 201}, "workers: 201 is not between 0 and 200"},
+		"too many real ones":                     {cluster.Options{Real: true, Workers: 21}, "workers: 21 is not between 0 and 20"},
+		"images for simulated ones":              {cluster.Options{Images: []string{"/image.tar"}}, "images: simulated workers run none"},
+		"real ones in an existing control plane": {cluster.Options{Real: true, ExistingKubeconfig: "/nowhere/kubeconfig"}, "real workers cannot be added to an existing cluster"},
+		"a negative number":                      {cluster.Options{Workers: -1}, "workers: -1 is not between 0 and 200"},
+		"grace below lease":                      {cluster.Options{NodeMonitorGracePeriod: time.Second}, "node monitor grace period: 1s is below 5s"},
+		"negative period":                        {cluster.Options{NodeMonitorPeriod: -time.Second}, "node monitor period: -1s is negative"},
 		"no such kubeconfig": {
 			cluster.Options{ExistingKubeconfig: "/nowhere/kubeconfig"}, "/nowhere/kubeconfig: no such file",
 		},

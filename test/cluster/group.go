@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -35,6 +36,7 @@ read -r word || word=
 [ -s "$1/group" ] || sleep 1
 group=$(cat "$1/group" 2>/dev/null)
 [ -n "$group" ] && kill -s KILL -- "-$group" 2>/dev/null
+[ -x "$1/worker" ] && "$1/worker" cleanup "$1" >&2
 tries=0
 while [ -e "$1" ] && [ $tries -lt 50 ]; do
 	rm -rf -- "$1" 2>/dev/null || sleep 0.1
@@ -52,7 +54,8 @@ type group struct {
 	dir   string
 	id    int
 	owner *os.File
-	alive *os.File
+	// locks are what every process of the group inherits: the alive file first.
+	locks []*os.File
 
 	anchor   *exec.Cmd
 	watchdog *exec.Cmd
@@ -67,18 +70,21 @@ type group struct {
 	ending    bool
 }
 
-// newGroup starts the watchdog and the group for the cluster in dir.
-func newGroup(dir string) (*group, error) {
+// newGroup starts the watchdog and the group for the cluster in dir. More locks than
+// the group's own are closed when the group ends.
+func newGroup(dir string, locks ...*os.File) (*group, error) {
 	g := &group{dir: dir}
 	var err error
 	if g.owner, err = lockFile(filepath.Join(dir, ownerFile)); err != nil {
 		return nil, err
 	}
-	if g.alive, err = lockFile(filepath.Join(dir, aliveFile)); err != nil {
+	alive, err := lockFile(filepath.Join(dir, aliveFile))
+	if err != nil {
 		return nil, errors.Join(err, g.owner.Close())
 	}
+	g.locks = append([]*os.File{alive}, locks...)
 	if err := g.startWatchdog(); err != nil {
-		return nil, errors.Join(err, g.owner.Close(), g.alive.Close())
+		return nil, errors.Join(err, g.owner.Close(), g.unlock())
 	}
 	if err := g.startAnchor(); err != nil {
 		return nil, errors.Join(err, g.end())
@@ -110,7 +116,7 @@ func (g *group) startAnchor() error {
 	g.anchor = exec.Command("sh", "-c", anchorScript, "mainstay-anchor", g.dir)
 	g.anchor.Dir = "/"
 	g.anchor.Stdin = read
-	g.anchor.ExtraFiles = []*os.File{g.alive, write}
+	g.anchor.ExtraFiles = append(slices.Clone(g.locks), write)
 	g.anchor.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	if err := g.anchor.Start(); err != nil {
 		return fmt.Errorf("starting the cluster's process group: %w", err)
@@ -146,11 +152,11 @@ func (g *group) end() error {
 	processes := g.processes
 	g.mu.Unlock()
 
-	errs := []error{g.alive.Close()}
+	errs := []error{g.unlock()}
 	if g.lifeline != nil {
 		errs = append(errs, g.lifeline.Close(), g.watchdog.Wait())
 	} else {
-		errs = append(errs, stopGroup(g.dir))
+		errs = append(errs, stopGroup(g.dir), releaseHost(g.dir))
 	}
 	for _, p := range processes {
 		<-p.done
@@ -166,6 +172,15 @@ func (g *group) end() error {
 		return fmt.Errorf("ending the cluster in %s: %w", g.dir, err)
 	}
 	return nil
+}
+
+// unlock lets go of the locks, which the group's processes may still hold.
+func (g *group) unlock() error {
+	var errs []error
+	for _, lock := range g.locks {
+		errs = append(errs, lock.Close())
+	}
+	return errors.Join(errs...)
 }
 
 // died returns a process that ended though nobody ended it, or nil.

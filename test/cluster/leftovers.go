@@ -26,7 +26,7 @@ func StopDir(dir string) error {
 	if _, err := os.Stat(filepath.Join(dir, aliveFile)); err != nil {
 		return fmt.Errorf("stopping the cluster in %s: no cluster is there: %w", dir, err)
 	}
-	if err := errors.Join(forgetWorkers(dir), stopGroup(dir)); err != nil {
+	if err := errors.Join(forgetWorkers(dir), stopGroup(dir), releaseHost(dir)); err != nil {
 		return err
 	}
 	if err := os.RemoveAll(dir); err != nil {
@@ -76,7 +76,7 @@ func sweep(parent string, out io.Writer) error {
 			continue
 		}
 		_, _ = fmt.Fprintf(out, "removing the cluster that a dead process left in %s\n", dir)
-		if err := errors.Join(stopGroup(dir), os.RemoveAll(dir)); err != nil {
+		if err := errors.Join(stopGroup(dir), releaseHost(dir), os.RemoveAll(dir)); err != nil {
 			return fmt.Errorf("removing a left cluster: %w", err)
 		}
 	}

@@ -24,7 +24,8 @@ func TestChild(t *testing.T) {
 	if mode == "" {
 		t.Skip("runs as the child of other tests")
 	}
-	c, err := cluster.Start(t.Context(), cluster.Options{Workers: 1, KeepRunning: mode == "keep"})
+	mode, real := strings.CutPrefix(mode, "real ")
+	c, err := cluster.Start(t.Context(), cluster.Options{Workers: 1, KeepRunning: mode == "keep", Real: real})
 	if err != nil {
 		t.Fatal(err)
 	}

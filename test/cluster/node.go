@@ -3,6 +3,7 @@ package cluster
 import (
 	"runtime"
 	"strconv"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -15,6 +16,8 @@ const (
 	simulatedValue      = "fake"
 	// maxWorkers keeps a worker's number within one byte of its addresses.
 	maxWorkers = 200
+	// maxRealWorkers is what one machine can be expected to bear.
+	maxRealWorkers = 20
 )
 
 func workerName(number int) string { return "worker-" + strconv.Itoa(number) }
@@ -32,8 +35,8 @@ func newNode(number int, opts Options, kubeletVersion string) *corev1.Node {
 		corev1.LabelOSStable:   "linux",
 		corev1.LabelArchStable: runtime.GOARCH,
 	}
-	if len(opts.Zones) > 0 {
-		labels[corev1.LabelTopologyZone] = opts.Zones[(number-1)%len(opts.Zones)]
+	if zone := opts.zone(number); zone != "" {
+		labels[corev1.LabelTopologyZone] = zone
 	}
 	return &corev1.Node{
 		ObjectMeta: metav1.ObjectMeta{
@@ -57,6 +60,17 @@ func newNode(number int, opts Options, kubeletVersion string) *corev1.Node {
 // simulated reports whether kwok plays the node.
 func simulated(node *corev1.Node) bool {
 	return node.Annotations[simulatedAnnotation] == simulatedValue
+}
+
+// saidSince reports whether the Ready condition is from since or later, to the second,
+// which is what the API has.
+func saidSince(node *corev1.Node, since time.Time) bool {
+	for _, cond := range node.Status.Conditions {
+		if cond.Type == corev1.NodeReady {
+			return !cond.LastHeartbeatTime.Time.Before(since.Truncate(time.Second))
+		}
+	}
+	return false
 }
 
 // nodeReady reports whether the node is Ready and open to pods.

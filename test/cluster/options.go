@@ -23,13 +23,23 @@ const minLease = 4 * time.Second
 // Options are the wishes for one cluster. The zero value is a control plane of its
 // own without workers.
 type Options struct {
-	// Workers is the number of simulated workers, named worker-1 and on.
+	// Workers is the number of workers, named worker-1 and on: at most 200 simulated
+	// or 20 real ones.
 	Workers int
+	// Real gives the cluster real workers: each is a set of namespaces of this machine
+	// with its own containerd, kubelet and kube-proxy, and CoreDNS runs on them as
+	// pods. It takes Linux with cgroup v1, root, and the programs that
+	// `make e2e-packages` installs; without them Start says what is missing.
+	Real bool
+	// Images are docker archives that every real worker has before it is Ready. More
+	// can be added by LoadImages.
+	Images []string
 	// Zones are the values of the topology.kubernetes.io/zone label, given to the
 	// workers in turn. Without any the nodes have no such label.
 	Zones []string
-	// Allocatable is what each worker offers to pods. The default is 4 CPUs, 16 GiB
-	// and 110 pods.
+	// Allocatable is what each worker offers to pods. The default of simulated workers
+	// is 4 CPUs, 16 GiB and 110 pods. A real worker offers the whole machine and 110
+	// pods by default, and never more than the machine has.
 	Allocatable corev1.ResourceList
 	// Audit makes the API server log every request at the Metadata level, for
 	// AuditEvents.
@@ -63,7 +73,7 @@ func (o Options) withDefaults() (Options, error) {
 	if o.NodeMonitorPeriod == 0 {
 		o.NodeMonitorPeriod = defaultMonitorPeriod
 	}
-	if o.Allocatable == nil {
+	if o.Allocatable == nil && !o.Real {
 		o.Allocatable = corev1.ResourceList{
 			corev1.ResourceCPU:    resource.MustParse("4"),
 			corev1.ResourceMemory: resource.MustParse("16Gi"),
@@ -71,8 +81,11 @@ func (o Options) withDefaults() (Options, error) {
 		}
 	}
 	var errs []error
-	if o.Workers < 0 || o.Workers > maxWorkers {
-		errs = append(errs, fmt.Errorf("workers: %d is not between 0 and %d", o.Workers, maxWorkers))
+	if most := o.maxWorkers(); o.Workers < 0 || o.Workers > most {
+		errs = append(errs, fmt.Errorf("workers: %d is not between 0 and %d", o.Workers, most))
+	}
+	if len(o.Images) > 0 && !o.Real {
+		errs = append(errs, errors.New("images: simulated workers run none"))
 	}
 	if o.NodeMonitorGracePeriod < minLease+time.Second {
 		errs = append(errs, fmt.Errorf("node monitor grace period: %s is below %s", o.NodeMonitorGracePeriod, minLease+time.Second))
@@ -84,6 +97,21 @@ func (o Options) withDefaults() (Options, error) {
 		return o, fmt.Errorf("cluster options: %w", err)
 	}
 	return o, nil
+}
+
+func (o Options) maxWorkers() int {
+	if o.Real {
+		return maxRealWorkers
+	}
+	return maxWorkers
+}
+
+// zone is that of a worker, "" without zones.
+func (o Options) zone(worker int) string {
+	if len(o.Zones) == 0 {
+		return ""
+	}
+	return o.Zones[(worker-1)%len(o.Zones)]
 }
 
 // leaseDuration keeps the ratio of Kubernetes' own defaults, 40 s of lease to 50 s

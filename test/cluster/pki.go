@@ -75,15 +75,28 @@ func (a *authority) client(user string, groups ...string) (keyPair, error) {
 	return a.issue(template)
 }
 
-// serving signs a certificate for servers on this machine.
-func (a *authority) serving() (keyPair, error) {
+// serving signs a certificate for servers on this machine, which may have one more
+// address.
+func (a *authority) serving(address string) (keyPair, error) {
 	template, err := newTemplate(pkix.Name{CommonName: "mainstay-test"})
 	if err != nil {
 		return keyPair{}, err
 	}
 	template.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}
 	template.DNSNames = []string{"localhost", "kubernetes", "kubernetes.default", "kubernetes.default.svc", "kubernetes.default.svc.cluster.local"}
-	template.IPAddresses = []net.IP{net.ParseIP(loopback), net.ParseIP(firstServiceIP)}
+	template.IPAddresses = []net.IP{net.ParseIP(loopback), net.ParseIP(firstServiceIP), net.ParseIP(address)}
+	return a.issue(template)
+}
+
+// node signs the certificate with which a worker's kubelet serves.
+func (a *authority) node(name, address string) (keyPair, error) {
+	template, err := newTemplate(pkix.Name{CommonName: "system:node:" + name, Organization: []string{"system:nodes"}})
+	if err != nil {
+		return keyPair{}, err
+	}
+	template.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}
+	template.DNSNames = []string{name}
+	template.IPAddresses = []net.IP{net.ParseIP(address)}
 	return a.issue(template)
 }
 

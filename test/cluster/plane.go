@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -28,6 +29,8 @@ type plane struct {
 	paths map[string]string
 	ca    *authority
 	pki   string
+	// apiHost is the address that the API server listens on.
+	apiHost string
 
 	etcdPort, etcdPeerPort                 int
 	apiPort, controllerPort, schedulerPort int
@@ -35,19 +38,21 @@ type plane struct {
 	etcd, apiServer, controllers, scheduler *process
 }
 
-func newPlane(dir string, paths map[string]string) (*plane, error) {
+// newPlane chooses the ports and makes the certificates of a control plane whose API
+// server listens on the address apiHost.
+func newPlane(dir, apiHost string, paths map[string]string) (*plane, error) {
 	ports, err := freePorts(5)
 	if err != nil {
 		return nil, err
 	}
 	p := &plane{
-		paths: paths, pki: filepath.Join(dir, "pki"),
+		paths: paths, pki: filepath.Join(dir, "pki"), apiHost: apiHost,
 		etcdPort: ports[0], etcdPeerPort: ports[1], apiPort: ports[2], controllerPort: ports[3], schedulerPort: ports[4],
 	}
 	if p.ca, err = newAuthority(); err != nil {
 		return nil, err
 	}
-	serving, err := p.ca.serving()
+	serving, err := p.ca.serving(apiHost)
 	if err != nil {
 		return nil, err
 	}
@@ -58,19 +63,47 @@ func newPlane(dir string, paths map[string]string) (*plane, error) {
 	if err := os.Mkdir(p.pki, 0o700); err != nil {
 		return nil, fmt.Errorf("writing the cluster's certificates: %w", err)
 	}
-	for name, text := range map[string][]byte{
+	err = p.write(map[string][]byte{
 		"ca.crt": p.ca.pem.cert, "ca.key": p.ca.pem.key,
 		"serving.crt": serving.cert, "serving.key": serving.key,
 		"service-accounts.key": serviceAccounts,
-	} {
-		if err := os.WriteFile(filepath.Join(p.pki, name), text, 0o600); err != nil {
-			return nil, fmt.Errorf("writing the cluster's certificates: %w", err)
-		}
-	}
-	return p, nil
+	})
+	return p, err
 }
 
-func (p *plane) host() string { return "https://" + hostPort(p.apiPort) }
+// useRealWorkers has the API server listen where workers reach it.
+func (p *plane) useRealWorkers() error {
+	p.apiPort = apiPort
+	return p.realCertificates()
+}
+
+// write writes files of certificates and keys.
+func (p *plane) write(files map[string][]byte) error {
+	for name, text := range files {
+		if err := os.WriteFile(p.file(name), text, 0o600); err != nil {
+			return fmt.Errorf("writing the cluster's certificates: %w", err)
+		}
+	}
+	return nil
+}
+
+// file is the path of a file of certificates or keys.
+func (p *plane) file(name string) string { return filepath.Join(p.pki, name) }
+
+func (p *plane) host() string {
+	return "https://" + net.JoinHostPort(p.apiHost, strconv.Itoa(p.apiPort))
+}
+
+// processes are those of the control plane that have been started.
+func (p *plane) processes() []*process {
+	var all []*process
+	for _, one := range []*process{p.controllers, p.scheduler, p.apiServer, p.etcd} {
+		if one != nil {
+			all = append(all, one)
+		}
+	}
+	return all
+}
 
 // config is a client config for a user of the cluster.
 func (p *plane) config(user string, groups ...string) (*rest.Config, error) {
@@ -86,12 +119,6 @@ func (p *plane) config(user string, groups ...string) (*rest.Config, error) {
 func (c *Cluster) startPlane(ctx context.Context) error {
 	p := c.plane
 	var err error
-	if p.etcd, err = c.group.start(tools.Etcd, p.paths[tools.Etcd], p.etcdArgs(c.dir)...); err != nil {
-		return err
-	}
-	if err := c.await(ctx, p.etcd, healthy(http.DefaultClient, "http://"+hostPort(p.etcdPort)+"/health")); err != nil {
-		return err
-	}
 	if c.cfg, err = p.config(adminUser, "system:masters"); err != nil {
 		return err
 	}
@@ -106,9 +133,6 @@ func (c *Cluster) startPlane(ctx context.Context) error {
 			return fmt.Errorf("writing the audit policy: %w", err)
 		}
 	}
-	if err := c.startAPIServer(ctx); err != nil {
-		return err
-	}
 	for _, user := range []string{tools.ControllerManager, tools.Scheduler} {
 		cfg, err := p.config("system:" + user)
 		if err != nil {
@@ -117,6 +141,22 @@ func (c *Cluster) startPlane(ctx context.Context) error {
 		if err := WriteKubeconfig(filepath.Join(c.dir, user+".kubeconfig"), cfg); err != nil {
 			return err
 		}
+	}
+	return c.runPlane(ctx)
+}
+
+// runPlane starts the processes of the control plane.
+func (c *Cluster) runPlane(ctx context.Context) error {
+	p := c.plane
+	var err error
+	if p.etcd, err = c.group.start(tools.Etcd, p.paths[tools.Etcd], p.etcdArgs(c.dir)...); err != nil {
+		return err
+	}
+	if err := c.await(ctx, p.etcd, healthy(http.DefaultClient, "http://"+hostPort(p.etcdPort)+"/health")); err != nil {
+		return err
+	}
+	if err := c.startAPIServer(ctx); err != nil {
+		return err
 	}
 	if p.controllers, err = c.group.start(tools.ControllerManager, p.paths[tools.ControllerManager], p.controllerArgs(c.dir, c.opts)...); err != nil {
 		return err
@@ -163,89 +203,6 @@ func healthy(client *http.Client, url string) func(context.Context) error {
 			return fmt.Errorf("GET %s: %s", url, resp.Status)
 		}
 		return nil
-	}
-}
-
-func (p *plane) etcdArgs(dir string) []string {
-	client, peer := "http://"+hostPort(p.etcdPort), "http://"+hostPort(p.etcdPeerPort)
-	return []string{
-		"--name=etcd",
-		"--data-dir=" + filepath.Join(dir, "etcd"),
-		"--listen-client-urls=" + client,
-		"--advertise-client-urls=" + client,
-		"--listen-peer-urls=" + peer,
-		"--initial-advertise-peer-urls=" + peer,
-		"--initial-cluster=etcd=" + peer,
-		// The data ends with the cluster, so a power cut loses nothing of worth.
-		"--unsafe-no-fsync",
-		"--log-level=warn",
-	}
-}
-
-func (p *plane) apiServerArgs(c *Cluster) []string {
-	file := func(name string) string { return filepath.Join(p.pki, name) }
-	args := []string{
-		"--etcd-servers=http://" + hostPort(p.etcdPort),
-		"--bind-address=" + loopback,
-		"--advertise-address=" + loopback,
-		// A loopback address cannot be an endpoint of the kubernetes Service.
-		"--endpoint-reconciler-type=none",
-		"--secure-port=" + strconv.Itoa(p.apiPort),
-		"--tls-cert-file=" + file("serving.crt"),
-		"--tls-private-key-file=" + file("serving.key"),
-		"--client-ca-file=" + file("ca.crt"),
-		"--service-account-issuer=https://kubernetes.default.svc.cluster.local",
-		"--service-account-key-file=" + file("service-accounts.key"),
-		"--service-account-signing-key-file=" + file("service-accounts.key"),
-		"--service-cluster-ip-range=" + serviceRange,
-		"--authorization-mode=Node,RBAC",
-		"--enable-admission-plugins=NodeRestriction",
-		"--allow-privileged=true",
-		"--profiling=false",
-	}
-	if c.opts.Audit {
-		args = append(args,
-			"--audit-policy-file="+filepath.Join(c.dir, "audit-policy.yaml"),
-			"--audit-log-path="+c.auditLog(),
-			"--audit-log-mode=blocking",
-			// One file, in MiB: a log that is cut in parts would lose events to its reader.
-			"--audit-log-maxsize=100000",
-		)
-	}
-	return args
-}
-
-func (p *plane) controllerArgs(dir string, opts Options) []string {
-	file := func(name string) string { return filepath.Join(p.pki, name) }
-	return []string{
-		"--kubeconfig=" + filepath.Join(dir, tools.ControllerManager+".kubeconfig"),
-		"--bind-address=" + loopback,
-		"--secure-port=" + strconv.Itoa(p.controllerPort),
-		"--tls-cert-file=" + file("serving.crt"),
-		"--tls-private-key-file=" + file("serving.key"),
-		"--leader-elect=false",
-		"--use-service-account-credentials=true",
-		"--root-ca-file=" + file("ca.crt"),
-		"--service-account-private-key-file=" + file("service-accounts.key"),
-		"--cluster-signing-cert-file=" + file("ca.crt"),
-		"--cluster-signing-key-file=" + file("ca.key"),
-		"--allocate-node-cidrs=false",
-		"--service-cluster-ip-range=" + serviceRange,
-		"--node-monitor-period=" + opts.NodeMonitorPeriod.String(),
-		"--node-monitor-grace-period=" + opts.NodeMonitorGracePeriod.String(),
-		"--profiling=false",
-	}
-}
-
-func (p *plane) schedulerArgs(dir string) []string {
-	return []string{
-		"--kubeconfig=" + filepath.Join(dir, tools.Scheduler+".kubeconfig"),
-		"--bind-address=" + loopback,
-		"--secure-port=" + strconv.Itoa(p.schedulerPort),
-		"--tls-cert-file=" + filepath.Join(p.pki, "serving.crt"),
-		"--tls-private-key-file=" + filepath.Join(p.pki, "serving.key"),
-		"--leader-elect=false",
-		"--profiling=false",
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 const (
 	loopback       = "127.0.0.1"
 	firstServiceIP = "10.96.0.1"
+	dnsServiceIP   = "10.96.0.10"
 	serviceRange   = "10.96.0.0/16"
 )
 

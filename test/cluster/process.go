@@ -25,6 +25,7 @@ type process struct {
 	path    string
 	args    []string
 	logPath string
+	logs    []string // of programs that it runs
 
 	cmd *exec.Cmd
 	// done is closed when the process has ended.
@@ -117,7 +118,11 @@ func (p *process) signal(sig syscall.Signal) error {
 
 // failure is an error that names the component and ends with its log.
 func (p *process) failure(what error) error {
-	return fmt.Errorf("%s: %w\nlast lines of its log:\n%s", p.name, what, tail(p.logPath))
+	var more strings.Builder
+	for _, log := range p.logs {
+		_, _ = fmt.Fprintf(&more, "\nlast lines of the log of its %s:\n%s", strings.TrimSuffix(filepath.Base(log), ".log"), tail(log))
+	}
+	return fmt.Errorf("%s: %w\nlast lines of its log:\n%s%s", p.name, what, tail(p.logPath), more.String())
 }
 
 // exit says how the process ended.
@@ -154,6 +159,6 @@ func tail(path string) string {
 
 // adopt makes a command that is not started yet a member of the group.
 func (g *group) adopt(cmd *exec.Cmd) {
-	cmd.ExtraFiles = []*os.File{g.alive}
+	cmd.ExtraFiles = g.locks
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pgid: g.id}
 }

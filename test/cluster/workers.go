@@ -9,7 +9,6 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
-	"syscall"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -24,12 +23,14 @@ import (
 //go:embed stages/pod-ready-again.yaml
 var podReadyAgain []byte
 
-// worker is one simulated worker.
+// worker is one worker.
 type worker struct {
 	number     int
 	name       string
 	kubeconfig string
-	proc       *process
+	// proc is kwok, or the process that starts a real worker's init process and ends
+	// with it.
+	proc *process
 }
 
 // workers are the cluster's workers and what they all need.
@@ -43,10 +44,16 @@ type workers struct {
 // stageFolders are those of kwok's module whose stages make up a worker.
 func stageFolders() []string { return []string{"node/fast", "node/heartbeat-with-lease", "pod/fast"} }
 
-// newWorkers collects the stage files: kwok's own, from the Go module cache, and
-// the one that they lack.
+// newWorkers lists the workers. For simulated ones it collects the stage files:
+// kwok's own, from the Go module cache, and the one that they lack.
 func newWorkers(ctx context.Context, root, dir, kwok string, opts Options) (*workers, error) {
 	w := &workers{kwok: kwok, lease: opts.leaseDuration()}
+	for number := 1; number <= opts.Workers; number++ {
+		w.list = append(w.list, &worker{number: number, name: workerName(number)})
+	}
+	if opts.Real {
+		return w, nil
+	}
 	source, err := tools.SourceDir(ctx, root, "kwok", "sigs.k8s.io/kwok")
 	if err != nil {
 		return nil, err
@@ -66,9 +73,6 @@ func newWorkers(ctx context.Context, root, dir, kwok string, opts Options) (*wor
 		return nil, fmt.Errorf("writing a kwok stage: %w", err)
 	}
 	w.stages = append(w.stages, own)
-	for number := 1; number <= opts.Workers; number++ {
-		w.list = append(w.list, &worker{number: number, name: workerName(number)})
-	}
 	return w, nil
 }
 
@@ -86,12 +90,24 @@ func (w *workers) args(of *worker) []string {
 	return args
 }
 
-// startWorkers registers the nodes, starts their processes and waits until they are
-// ready.
+// startWorkers gives the workers what they need, starts their processes and waits
+// until they are ready.
 func (c *Cluster) startWorkers(ctx context.Context) error {
 	if len(c.workers.list) == 0 {
 		return nil
 	}
+	prepare := c.registerWorkers
+	if c.real != nil {
+		prepare = c.prepareWorkers
+	}
+	if err := prepare(ctx); err != nil {
+		return err
+	}
+	return c.runWorkers(ctx)
+}
+
+// registerWorkers gives the simulated workers their rights, identities and Nodes.
+func (c *Cluster) registerWorkers(ctx context.Context) error {
 	if err := c.allowWorkers(ctx); err != nil {
 		return err
 	}
@@ -99,9 +115,19 @@ func (c *Cluster) startWorkers(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("reading the cluster's version: %w", err)
 	}
-	since := time.Now()
 	for _, w := range c.workers.list {
 		if err := c.registerWorker(ctx, w, version.GitVersion); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// runWorkers starts the workers' processes and waits until they are ready.
+func (c *Cluster) runWorkers(ctx context.Context) error {
+	since := time.Now()
+	for _, w := range c.workers.list {
+		if err := c.freeLease(ctx, w); err != nil {
 			return err
 		}
 		if err := c.startWorker(w); err != nil {
@@ -143,6 +169,9 @@ func (c *Cluster) registerWorker(ctx context.Context, w *worker, version string)
 }
 
 func (c *Cluster) startWorker(w *worker) error {
+	if c.real != nil {
+		return c.startRealWorker(w)
+	}
 	proc, err := c.group.start(w.name, c.workers.kwok, c.workers.args(w)...)
 	if err != nil {
 		return err
@@ -169,6 +198,10 @@ func (c *Cluster) awaitWorker(ctx context.Context, w *worker, since time.Time) e
 		if !nodeReady(node) {
 			return fmt.Errorf("node %s is not Ready", w.name)
 		}
+		// A kubelet renews its lease before it knows whether it is ready.
+		if c.real != nil && !saidSince(node, since) {
+			return fmt.Errorf("the kubelet of %s has not said yet that it is ready", w.name)
+		}
 		return nil
 	})
 }
@@ -191,48 +224,17 @@ func (c *Cluster) worker(name string) (*worker, error) {
 	return nil, fmt.Errorf("no worker is named %q, there are: %s", name, strings.Join(c.Workers(), ", "))
 }
 
-// FailWorker takes the worker away as a power cut would: its lease is renewed no
-// more, its pods stay as they are in the API, and after the grace period the node
-// lifecycle controller says NotReady. It returns as soon as the worker is gone, and
-// does nothing when it is gone already.
-func (c *Cluster) FailWorker(_ context.Context, name string) error {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	w, err := c.worker(name)
-	if err != nil {
-		return fmt.Errorf("failing a worker: %w", err)
-	}
-	if err := w.proc.stop(syscall.SIGKILL, stopGrace); err != nil {
-		return fmt.Errorf("failing a worker: %w", err)
-	}
-	return nil
-}
-
-// RecoverWorker brings a failed worker back and returns when its Node is Ready. It
-// does nothing to a worker that runs.
-func (c *Cluster) RecoverWorker(ctx context.Context, name string) error {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	w, err := c.worker(name)
-	if err != nil {
-		return fmt.Errorf("recovering a worker: %w", err)
-	}
-	if w.proc.running() {
+// freeLease lets a simulated worker take its lease at once, as a kubelet does: each
+// kwok process has an identity of its own and would wait for the lease of the former
+// one to run out.
+func (c *Cluster) freeLease(ctx context.Context, w *worker) error {
+	if c.real != nil {
 		return nil
 	}
-	// Each kwok process has an identity of its own and would wait for the lease of
-	// the former one to run out. A kubelet takes its own lease at once.
 	patch := []byte(`{"spec":{"holderIdentity":null}}`)
 	leases := c.client.CoordinationV1().Leases(corev1.NamespaceNodeLease)
 	if _, err := leases.Patch(ctx, w.name, types.MergePatchType, patch, metav1.PatchOptions{}); err != nil && !apierrors.IsNotFound(err) {
-		return fmt.Errorf("recovering %s: freeing its lease: %w", name, err)
-	}
-	since := time.Now()
-	if err := c.startWorker(w); err != nil {
-		return fmt.Errorf("recovering %s: %w", name, err)
-	}
-	if err := c.awaitWorker(ctx, w, since); err != nil {
-		return fmt.Errorf("recovering %s: %w", name, err)
+		return fmt.Errorf("freeing the lease of %s: %w", w.name, err)
 	}
 	return nil
 }

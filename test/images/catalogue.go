@@ -26,6 +26,14 @@ const DistributionRegistry = "flux.mainstay.test"
 // of Kubernetes' own, because its program is not either.
 const pauseTag = "v1"
 
+// distroless is what gcr.io/distroless/static says of itself in /etc/os-release.
+const distroless = `PRETTY_NAME="Distroless"
+NAME="Debian GNU/Linux"
+ID="debian"
+VERSION_ID="13"
+VERSION="Debian GNU/Linux 13 (trixie)"
+`
+
 // recipe says how an image is made.
 type recipe struct {
 	name string

@@ -123,8 +123,11 @@ func (b *builder) content(ctx context.Context, r recipe, program, work string) (
 		if err != nil {
 			return content{}, err
 		}
-		// Its distributions of Flux, where it looks for them, and its licence.
+		// Its distributions of Flux, where it looks for them, and its licence. It
+		// works on no other system than that of the image which its Dockerfile starts
+		// from, and that is in a registry: this has the part which it looks at.
 		c.files = append(c.files,
+			file{path: "/etc/os-release", text: distroless},
 			file{path: "/data", source: filepath.Join(source, "config", "data")},
 			file{path: "/licenses/LICENSE", source: filepath.Join(source, "LICENSE")})
 	}

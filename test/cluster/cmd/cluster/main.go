@@ -40,7 +40,8 @@ func run(ctx context.Context, args []string) error {
 func up(ctx context.Context, args []string) error {
 	opts := cluster.Options{KeepRunning: true, Out: os.Stderr}
 	flags := flag.NewFlagSet("up", flag.ContinueOnError)
-	flags.IntVar(&opts.Workers, "workers", 3, "number of simulated workers")
+	flags.IntVar(&opts.Workers, "workers", 3, "number of workers")
+	flags.BoolVar(&opts.Real, "real", false, "real workers, on Linux as root, instead of simulated ones")
 	flags.BoolVar(&opts.Audit, "audit", false, "log every request to audit.log in the cluster's folder")
 	flags.DurationVar(&opts.NodeMonitorGracePeriod, "node-monitor-grace-period", 0, "silence after which a worker is NotReady; 0 means Kubernetes' default")
 	if err := flags.Parse(args); err != nil {
