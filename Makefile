@@ -1,6 +1,7 @@
-# Needs Go, make, git and a C compiler for the race detector; every other tool is
-# pinned by a module below tools/ and built on first use into the user's cache
-# ($MAINSTAY_CACHE, by default mainstay/ in the cache folder), never into the tree.
+# Needs Go, make, git and a C compiler for the race detector, and for real workers
+# what e2e-packages installs; every other tool is pinned by a module below tools/ and
+# built on first use into the user's cache ($MAINSTAY_CACHE, by default mainstay/ in
+# the cache folder), never into the tree.
 
 SHELL := /bin/sh
 .SHELLFLAGS := -ec
@@ -19,13 +20,16 @@ INTERNAL := ./controller/internal/...
 OBJECT := controller/api/v1alpha1
 # A dot folder: ./... leaves it out.
 FRESH  := build/.verify
+# What real workers need of Debian: each program, and the package that has it.
+WORKER_PROGRAMS := containerd=containerd ctr=containerd runc=runc nft=nftables iptables=iptables \
+	conntrack=conntrack ip=iproute2 nsenter=util-linux /usr/lib/cni/bridge=containernetworking-plugins
 
 ##@ Main
 
 help: ## List the targets
 	@awk 'BEGIN {FS = ":.*## "} \
 		/^##@ / {printf "\n%s\n", substr($$0, 5)} \
-		/^[a-z][a-z-]*:.*## / {printf "  %-10s %s\n", $$1, $$2}' Makefile
+		/^[a-z][a-z0-9-]*:.*## / {printf "  %-12s %s\n", $$1, $$2}' Makefile
 
 build: ## Build bin/mainstay
 	$(GO) build -trimpath -ldflags "-s -w -X main.version=$(VERSION)" -o bin/mainstay ./controller/cmd/mainstay
@@ -45,6 +49,12 @@ bench: ## Run the benchmarks and write build/bench/*.json (RUNS=3)
 	done
 	BENCH_DIR=$(CURDIR)/build/bench $(GO) test -run '^$$' -bench BenchmarkRule -cpu 1 ./controller/internal/rule
 
+e2e: real e2e-binaries ## Run the suite on real workers and real Flux (Linux, root, after e2e-packages)
+	$(GO) test -tags e2e -p 1 -count 1 -timeout 60m ./test/cluster/... ./test/faults/... ./test/gitserver/... ./test/fluxrun/... ./test/stall/... ./test/e2e/...
+
+drill: real e2e-binaries ## Measure the stall after each fault into build/drill (SHORT=1, ARGS="-help")
+	$(GO) run ./test/drill $(if $(filter-out 0,$(SHORT)),-short) $(ARGS)
+
 verify: lint overlays generated ## Lint, build every overlay, check that generated files are current
 
 image: ## Build the image into build/image, an OCI layout, without pushing (BASE=<image>)
@@ -58,8 +68,9 @@ image: ## Build the image into build/image, an OCI layout, without pushing (BASE
 
 ##@ Parts
 
-generate: ## Write deepcopy functions, CRDs and RBAC from the Go types and markers
+generate: ## Write deepcopy functions, CRDs, RBAC and the patches for a FluxInstance
 	@$(call generate,$(OBJECT),manifests/crd,manifests/rbac)
+	@$(GO) run ./patches/generate
 
 generated: ## Fail when a generated file is not what generate would write
 	@rm -rf $(FRESH); mkdir -p $(FRESH)/object $(FRESH)/crd $(FRESH)/rbac
@@ -90,6 +101,40 @@ fmt: ## Format the Go code
 binaries: ## Build the test control plane ahead of its first use
 	@$(GO) run ./test/cluster/cmd/tool control-plane
 
+# real fails, with all that is missing, where real workers cannot run.
+real:
+	@[ "$$(uname -s)" = Linux ] || { echo "real workers need Linux" >&2; exit 1; }
+	@[ "$$(id -u)" = 0 ] || { echo "real workers need root: run this target as root" >&2; exit 1; }
+	@PATH="$$PATH:/usr/sbin:/sbin"; missing=; for pair in $(WORKER_PROGRAMS); do \
+		command -v "$${pair%%=*}" >/dev/null || missing="$$missing $${pair%%=*}"; done; \
+	[ -z "$$missing" ] || { echo "missing:$$missing. Install them first; on Debian: make e2e-packages" >&2; exit 1; }
+
+e2e-binaries: ## Build the programs and images of real workers ahead of their first use
+	@$(GO) run ./test/cluster/cmd/tool control-plane kubelet kube-proxy
+	@$(GO) run ./test/images/cmd/images
+
+# A container runtime that runs here already is left alone: nothing that is there is
+# upgraded, and --no-remove refuses to replace another one. One that this installs
+# is masked first, so that its service starts neither now nor with the machine: the
+# workers run their own.
+e2e-packages: ## Install the Debian packages that real workers need, where they are missing
+	@PATH="$$PATH:/usr/sbin:/sbin"; packages=; \
+	for pair in $(WORKER_PROGRAMS); do \
+		command -v "$${pair%%=*}" >/dev/null && continue; \
+		case " $$packages " in *" $${pair#*=} "*) ;; *) packages="$$packages $${pair#*=}";; esac; \
+	done; \
+	[ "$$packages" ] || exit 0; \
+	ID="another system"; if [ -r /etc/os-release ]; then . /etc/os-release; fi; \
+	if [ "$$ID" != debian ]; then \
+		echo "make e2e-packages: needs Debian, and this is $$ID. Real workers need what these packages of Debian 12 have:$$packages" >&2; exit 1; fi; \
+	if [ "$$(id -u)" != 0 ]; then \
+		echo "make e2e-packages: needs root to install:$$packages" >&2; exit 1; fi; \
+	case "$$packages" in *containerd*) \
+		mkdir -p /etc/systemd/system; unit=/etc/systemd/system/containerd.service; \
+		[ -e "$$unit" ] || [ -L "$$unit" ] || [ -e /lib/systemd/system/containerd.service ] || ln -s /dev/null "$$unit";; esac; \
+	export DEBIAN_FRONTEND=noninteractive; echo "installing$$packages"; \
+	apt-get update -qq; apt-get install -y -qq --no-remove --no-upgrade --no-install-recommends $$packages
+
 cluster: ## Start a test cluster by hand; it prints how to use and to stop it
 	@$(GO) run ./test/cluster/cmd/cluster up
 
@@ -104,4 +149,4 @@ gen=$(call tool,controller-gen); \
 "$$gen" rbac:roleName=mainstay paths=$(INTERNAL) output:rbac:dir=$(3)
 endef
 
-.PHONY: help build demo test bench verify image generate generated overlays lint fmt binaries cluster clean
+.PHONY: help build demo test bench e2e drill real verify image generate generated overlays lint fmt binaries e2e-binaries e2e-packages cluster clean

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"math"
 	"os"
 	"os/exec"
 	"strconv"
@@ -78,8 +79,10 @@ func (s *slowLink) supported() error {
 	if err := tryInNewNetwork("", "iptables", rule("-A", "lo")...); err != nil {
 		return fmt.Errorf("kernel option CONFIG_NETFILTER_XT_TARGET_NFQUEUE, and CONFIG_NFT_COMPAT for iptables-nft: %w", err)
 	}
-	// The queue of that number in this network namespace gets no packets.
-	line, err := openDelayLine(context.Background(), 0, queueNumber, s.delay, s.loss)
+	// A queue of this network namespace, which gets no packets. It has one reader
+	// only, so two processes that look at the same time need two numbers.
+	number := uint16(os.Getpid() & math.MaxUint16) //nolint:gosec // masked to 16 bits
+	line, err := openDelayLine(context.Background(), 0, number, s.delay, s.loss)
 	if err != nil {
 		return fmt.Errorf("kernel option CONFIG_NETFILTER_NETLINK_QUEUE: %w", err)
 	}

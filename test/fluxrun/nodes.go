@@ -32,7 +32,7 @@ func (f *Flux) cordon(ctx context.Context, which func(name string) bool) (undo f
 			errs = append(errs, f.setUnschedulable(ctx, name, false))
 		}
 		for _, name := range cordoned {
-			errs = append(errs, f.awaitSchedulable(ctx, name))
+			errs = append(errs, f.awaitTaint(ctx, name, false))
 		}
 		return errors.Join(errs...)
 	}
@@ -42,6 +42,11 @@ func (f *Flux) cordon(ctx context.Context, which func(name string) bool) (undo f
 		}
 		cordoned = append(cordoned, node.Name)
 		if err := f.setUnschedulable(ctx, node.Name, true); err != nil {
+			return nil, errors.Join(err, undo(ctx))
+		}
+	}
+	for _, name := range cordoned {
+		if err := f.awaitTaint(ctx, name, true); err != nil {
 			return nil, errors.Join(err, undo(ctx))
 		}
 	}
@@ -61,16 +66,21 @@ func (f *Flux) setUnschedulable(ctx context.Context, name string, unschedulable 
 	return nil
 }
 
-// awaitSchedulable waits until the taint of a cordoned node is gone: Kubernetes lifts
-// it a moment later.
-func (f *Flux) awaitSchedulable(ctx context.Context, name string) error {
-	return await(ctx, "node "+name+" to be schedulable", func(ctx context.Context) error {
+// awaitTaint waits until a node has, or no longer has, the taint of a cordoned one:
+// Kubernetes sets and lifts it a moment later.
+func (f *Flux) awaitTaint(ctx context.Context, name string, cordoned bool) error {
+	what := "node " + name + " to be schedulable"
+	if cordoned {
+		what = "node " + name + " to be cordoned"
+	}
+	return await(ctx, what, func(ctx context.Context) error {
 		var node corev1.Node
 		if err := f.client.Get(ctx, types.NamespacedName{Name: name}, &node); err != nil {
 			return fmt.Errorf("reading node %s: %w", name, err)
 		}
-		if slices.ContainsFunc(node.Spec.Taints, func(t corev1.Taint) bool { return t.Key == corev1.TaintNodeUnschedulable }) {
-			return fmt.Errorf("it still has the taint %s", corev1.TaintNodeUnschedulable)
+		tainted := slices.ContainsFunc(node.Spec.Taints, func(t corev1.Taint) bool { return t.Key == corev1.TaintNodeUnschedulable })
+		if tainted != cordoned {
+			return fmt.Errorf("whether it has the taint %s: %t", corev1.TaintNodeUnschedulable, tainted)
 		}
 		return nil
 	})

@@ -11,10 +11,14 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 )
 
 // branch is the only one of a repository.
 const branch = "main"
+
+// commitTimeout bounds a commit: no more than a disk that hangs.
+const commitTimeout = time.Minute
 
 // Modes of files as git stores them.
 const (
@@ -47,7 +51,8 @@ func (r *Repo) Head() string {
 
 // Commit writes files, by their slash-separated path from the repository's root, and
 // returns the revision. Nil content removes a file, or a folder with all in it; what
-// is not named stays. A commit that changes nothing is made too. It takes some 10 ms.
+// is not named stays. A commit that changes nothing is made too. It takes some 10 ms,
+// and one that has begun is made also when its context ends.
 func (r *Repo) Commit(ctx context.Context, message string, files map[string][]byte) (string, error) {
 	changes := make([]change, 0, len(files))
 	for _, name := range slices.Sorted(maps.Keys(files)) {
@@ -93,6 +98,12 @@ func (r *Repo) AddDir(ctx context.Context, message, prefix string, fsys fs.FS) (
 func (r *Repo) commit(ctx context.Context, message string, changes []change) (string, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	if err := ctx.Err(); err != nil {
+		return "", fmt.Errorf("committing to %s: %w", r.url, err)
+	}
+	// Cut off, git might have made a commit that head does not know.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), commitTimeout)
+	defer cancel()
 	stream, err := importStream(r.head, message, changes)
 	if err != nil {
 		return "", fmt.Errorf("committing to %s: %w", r.url, err)

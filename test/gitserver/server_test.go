@@ -2,6 +2,8 @@ package gitserver_test
 
 import (
 	"bytes"
+	"context"
+	"errors"
 	"net/http"
 	"os"
 	"os/exec"
@@ -236,5 +238,24 @@ func TestCommitIsFast(t *testing.T) {
 	t.Logf("%s a commit", mean.Round(100*time.Microsecond))
 	if want := 50 * time.Millisecond; mean > 4*want {
 		t.Errorf("a commit takes %s, want about 10 ms and never %s", mean, 4*want)
+	}
+}
+
+func TestCommitsAreWhole(t *testing.T) {
+	t.Parallel()
+	repo, err := serve(t, gitserver.Options{}).Create(t.Context(), "meter")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range 20 {
+		// The context ends at every moment of a commit, and before it.
+		ctx, cancel := context.WithTimeout(t.Context(), time.Duration(i)*time.Millisecond)
+		if _, err := repo.Commit(ctx, "one", map[string][]byte{"file": {byte(i)}}); err != nil && !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("commit %d: %v", i, err)
+		}
+		cancel()
+	}
+	if _, err := repo.Commit(t.Context(), "last", map[string][]byte{"file": []byte("last")}); err != nil {
+		t.Errorf("after commits whose context ended: %v", err)
 	}
 }

@@ -1,0 +1,78 @@
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+)
+
+func TestDigest(t *testing.T) {
+	root := t.TempDir()
+	write := func(name, content string) {
+		t.Helper()
+		file := filepath.Join(root, name)
+		if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(file, []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	digests := func() map[string]string {
+		t.Helper()
+		out := map[string]string{}
+		for _, variant := range variants() {
+			d, err := digest(root, variant)
+			if err != nil {
+				t.Fatal(err)
+			}
+			out[variant] = d
+		}
+		return out
+	}
+	for _, tool := range []string{"flux", "kubernetes", "kubernetes-node", "etcd", "coredns", "source-controller", "kustomize-controller", "helm-controller"} {
+		write("tools/"+tool+"/go.mod", "module "+tool)
+	}
+	write("go.mod", "module x")
+	write("flux/source.yaml", "url: x")
+	write("patches/flux-ha/lease.yaml", "15s")
+	write("manifests/base/deployment.yaml", "replicas: 2")
+	write("controller/main.go", "package main")
+	tests := map[string]struct {
+		file string
+		want []string // variants whose digest changes
+	}{
+		"the version of Flux": {"tools/flux/go.mod", variants()},
+		"a patch":             {"patches/flux-ha/lease.yaml", []string{variantPatches, variantMainstay}},
+		"a new patch":         {"patches/flux-ha/new.yaml", []string{variantPatches, variantMainstay}},
+		"a manifest":          {"manifests/base/deployment.yaml", []string{variantMainstay}},
+		"the program":         {"controller/main.go", []string{variantMainstay}},
+		"a test":              {"controller/main_test.go", nil},
+		"a page":              {"flux/README.md", nil},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			before := digests()
+			write(test.file, "changed by "+name)
+			after := digests()
+			changed := map[string]bool{}
+			for _, variant := range test.want {
+				changed[variant] = true
+			}
+			for _, variant := range variants() {
+				if got := before[variant] != after[variant]; got != changed[variant] {
+					t.Errorf("digest of %s changed: %t, want %t", variant, got, changed[variant])
+				}
+			}
+		})
+	}
+	if _, err := digest(root, "other"); err == nil {
+		t.Error("no error for an unknown variant")
+	}
+	if err := os.Remove(filepath.Join(root, "tools/etcd/go.mod")); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := digest(root, variantStock); err == nil {
+		t.Error("no error for a file that is missing")
+	}
+}

@@ -1,0 +1,189 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/mainstay-dev/mainstay/controller/api/v1alpha1"
+	"github.com/mainstay-dev/mainstay/test/e2e/gitops"
+)
+
+// mainstayRuns checks that two replicas are Ready on two workers, and every rule works.
+func (s *suite) mainstayRuns(t *testing.T) {
+	t.Helper()
+	ctx := t.Context()
+	var pods corev1.PodList
+	if err := s.client.List(ctx, &pods, client.InNamespace(gitops.Namespace)); err != nil {
+		t.Fatal(err)
+	}
+	nodes := map[string]bool{}
+	for i := range pods.Items {
+		if !podReady(&pods.Items[i]) {
+			t.Errorf("pod %s is not Ready", pods.Items[i].Name)
+		}
+		nodes[pods.Items[i].Spec.NodeName] = true
+	}
+	if len(pods.Items) != 2 || len(nodes) != 2 {
+		t.Errorf("%d pods of Mainstay on %v, want 2 on two workers", len(pods.Items), slices.Sorted(maps.Keys(nodes)))
+	}
+
+	var rules v1alpha1.ClusterRuleList
+	if err := s.client.List(ctx, &rules); err != nil {
+		t.Fatal(err)
+	}
+	if len(rules.Items) == 0 {
+		t.Error("there is no rule")
+	}
+	for i := range rules.Items {
+		for _, c := range rules.Items[i].Status.Conditions {
+			if c.Type == "Ready" && c.Status != "True" {
+				t.Errorf("rule %s says Ready=%s: %s", rules.Items[i].Name, c.Status, c.Message)
+			}
+		}
+	}
+}
+
+// lifeline compares what the Lifeline of Flux says with where the pods are.
+func (s *suite) lifeline(t *testing.T) {
+	eventually(t, 2*time.Minute, "the Lifeline of Flux survives any worker's loss and has every pod's place", func(ctx context.Context) (bool, string) {
+		var line v1alpha1.Lifeline
+		if err := s.client.Get(ctx, types.NamespacedName{Namespace: fluxNamespace, Name: "flux"}, &line); err != nil {
+			return false, err.Error()
+		}
+		var pods corev1.PodList
+		if err := s.client.List(ctx, &pods, client.InNamespace(fluxNamespace)); err != nil {
+			return false, err.Error()
+		}
+		want := map[string][]string{}
+		for i := range pods.Items {
+			if podReady(&pods.Items[i]) {
+				app := pods.Items[i].Labels["app"]
+				want[app] = append(want[app], pods.Items[i].Spec.NodeName)
+			}
+		}
+		got := map[string][]string{}
+		for _, member := range line.Status.Members {
+			got[member.Name] = member.Nodes
+		}
+		for app := range want {
+			slices.Sort(want[app])
+		}
+		if diff := cmp.Diff(want, got); diff != "" {
+			return false, "nodes of each member (-pods +status):\n" + diff
+		}
+		if line.Status.Survives == nil || !*line.Status.Survives {
+			return false, fmt.Sprintf("survives: %v, weakest: %+v", line.Status.Survives, line.Status.Weakest)
+		}
+		return true, fmt.Sprint(got)
+	})
+}
+
+// badRule is valid by its schema. Its expression does not compile.
+const badRule = `apiVersion: mainstay.dev/v1alpha1
+kind: ClusterRule
+metadata:
+  name: bad
+spec:
+  matchConstraints:
+    resourceRules:
+    - apiGroups: [apps]
+      apiVersions: [v1]
+      resources: [deployments]
+      operations: [CREATE, UPDATE]
+  validations:
+  - expression: object.spec.replicas >
+`
+
+// badRuleInGit merges a rule that does not compile, and mends it.
+func (s *suite) badRuleInGit(t *testing.T) {
+	ctx := t.Context()
+	const list = "manifests/rules/kustomization.yaml"
+	good := s.projectFile(t, list)
+	bad := strings.Replace(string(good), "resources:\n", "resources:\n- bad.yaml\n", 1)
+	if _, err := s.repos.Project.Commit(ctx, "Add a bad rule", map[string][]byte{
+		"manifests/rules/bad.yaml": []byte(badRule), list: []byte(bad),
+	}); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, 2*time.Minute, "the rule's own condition says what is wrong", func(ctx context.Context) (bool, string) {
+		rule, err := get(ctx, s.client, "mainstay.dev/v1alpha1", "ClusterRule", "", "bad")
+		if err != nil {
+			return false, err.Error()
+		}
+		status, reason, message := condition(rule, "Ready")
+		return status == "False" && strings.Contains(message, "validations[0]"), fmt.Sprintf("Ready=%s, %s: %s", status, reason, message)
+	})
+	s.awaitKustomization(t, gitops.Rules, 4*time.Minute, func(status, message string) bool {
+		return status == "False" && strings.Contains(message, "ClusterRule/bad")
+	})
+	// A bad rule hurts only itself.
+	s.commit(t, "beside a bad rule")
+	s.awaitLive(t, "beside a bad rule", time.Minute)
+
+	if _, err := s.repos.Project.Commit(ctx, "Remove the bad rule", map[string][]byte{
+		"manifests/rules/bad.yaml": nil, list: good,
+	}); err != nil {
+		t.Fatal(err)
+	}
+	s.awaitKustomization(t, gitops.Rules, 4*time.Minute, func(status, _ string) bool { return status == "True" })
+	if _, err := get(ctx, s.client, "mainstay.dev/v1alpha1", "ClusterRule", "", "bad"); !apierrors.IsNotFound(err) {
+		t.Errorf("the bad rule is still there: %v", err)
+	}
+}
+
+// removed takes the package out of the user's repository: nothing of it stays, and
+// Flux goes on.
+func (s *suite) removed(t *testing.T) {
+	ctx := t.Context()
+	if err := s.repos.Uninstall(ctx); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, 3*time.Minute, "nothing of Mainstay is left", func(ctx context.Context) (bool, string) {
+		var left []string
+		for _, what := range [][]string{
+			{"get", "namespaces", gitops.Namespace},
+			{"get", "customresourcedefinitions", "-o", "name"},
+			{"get", "clusterroles,clusterrolebindings", "-o", "name"},
+			{"get", "validatingwebhookconfigurations,mutatingwebhookconfigurations", "-o", "name"},
+			{"get", "validatingadmissionpolicies,validatingadmissionpolicybindings", "-o", "name"},
+			{"get", "kustomizations,gitrepositories", "-n", fluxNamespace, "-o", "name"},
+		} {
+			out, err := s.cluster.Kubectl(ctx, append(what, "--ignore-not-found")...)
+			if err != nil {
+				return false, err.Error()
+			}
+			for line := range strings.Lines(out) {
+				if strings.Contains(line, "mainstay") {
+					left = append(left, strings.TrimSpace(line))
+				}
+			}
+		}
+		return len(left) == 0, fmt.Sprintf("left: %s", strings.Join(left, ", "))
+	})
+	s.commit(t, "without Mainstay")
+	s.awaitLive(t, "without Mainstay", time.Minute)
+}
+
+func (s *suite) awaitKustomization(t *testing.T, name string, limit time.Duration, want func(status, message string) bool) {
+	t.Helper()
+	eventually(t, limit, "Kustomization "+name, func(ctx context.Context) (bool, string) {
+		status, message, err := kustomizationSays(ctx, s.client, name)
+		if err != nil {
+			return false, err.Error()
+		}
+		return want(status, message), fmt.Sprintf("Ready=%s, %s", status, message)
+	})
+}
