@@ -50,7 +50,7 @@ bench: ## Run the benchmarks and write build/bench/*.json (RUNS=3)
 	BENCH_DIR=$(CURDIR)/build/bench $(GO) test -run '^$$' -bench BenchmarkRule -cpu 1 ./controller/internal/rule
 
 e2e: real e2e-binaries ## Run the suite on real workers and real Flux (Linux, root, after e2e-packages)
-	$(GO) test -tags e2e -p 1 -count 1 -timeout 60m ./test/cluster/... ./test/faults/... ./test/gitserver/... ./test/fluxrun/... ./test/stall/... ./test/e2e/...
+	$(GO) test -tags e2e -p 2 -count 1 -timeout 60m ./test/cluster/... ./test/faults/... ./test/gitserver/... ./test/fluxrun/... ./test/stall/... ./test/e2e/...
 
 drill: real e2e-binaries ## Measure the stall after each fault into build/drill (SHORT=1, ARGS="-help")
 	$(GO) run ./test/drill $(if $(filter-out 0,$(SHORT)),-short) $(ARGS)

@@ -24,12 +24,11 @@ func controllers() []string {
 	return []string{"kustomize-controller", "source-controller", "helm-controller"}
 }
 
-// Caps of the drill and of its short form. Stock Flux gets time to crash twice in the
-// incident: the second crash, after 110 s, has the incident's line.
+// Caps of the drill and of its short form.
 const (
 	defaultCap    = 10 * time.Minute
 	shortCap      = 2 * time.Minute
-	shortStockCap = 150 * time.Second
+	shortStockCap = time.Minute
 )
 
 // options of one drill.

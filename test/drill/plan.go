@@ -69,7 +69,6 @@ func schedule(opts options, subjects []subject) []item {
 const (
 	faultIncident   = "clusterip-broken"
 	faultWorkerDead = "worker-dead"
-	faultPaused     = "process-paused"
 )
 
 // inShort says whether the short drill makes a run, and how much time it gives it.
@@ -80,7 +79,7 @@ func inShort(key record.Key, limit time.Duration) (time.Duration, bool) {
 	if key.Variant == variantStock {
 		return min(limit, shortStockCap), key.Fault == faultIncident
 	}
-	return min(limit, shortCap), slices.Contains([]string{faultIncident, faultWorkerDead, faultPaused}, key.Fault)
+	return min(limit, shortCap), slices.Contains([]string{faultIncident, faultWorkerDead}, key.Fault)
 }
 
 // afterwards is how long a fault stays in force and is measured once the first commit

@@ -9,39 +9,42 @@ import (
 
 	appsv1 "k8s.io/api/apps/v1"
 	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 	kustypes "sigs.k8s.io/kustomize/api/types"
+	"sigs.k8s.io/yaml"
 
+	"github.com/mainstay-dev/mainstay/test/builders"
+	"github.com/mainstay-dev/mainstay/test/cluster/tools"
+	"github.com/mainstay-dev/mainstay/test/fluxgen"
 	"github.com/mainstay-dev/mainstay/test/fluxrun"
 )
 
+// instance is a FluxInstance as it is in a user's repository, with an inner patch of
+// the user's own.
 const (
-	addedArgument = "--concurrent=3"
-	// standby and argument are inner patches like those of a user: one by merge, with
-	// names, one by operations, with a label.
-	standby = `apiVersion: apps/v1
-kind: Deployment
+	userArgument = "--concurrent=3"
+	instance     = `apiVersion: fluxcd.controlplane.io/v1
+kind: FluxInstance
 metadata:
-  name: kustomize-controller
+  name: flux
+  namespace: flux-system
 spec:
-  replicas: 2
-`
-	argument = `- op: add
-  path: /spec/template/spec/containers/0/args/-
-  value: ` + addedArgument + `
+  kustomize:
+    patches:
+    - target:
+        kind: Deployment
+        labelSelector: app.kubernetes.io/part-of=flux
+      patch: |
+        - op: add
+          path: /spec/template/spec/containers/0/args/-
+          value: ` + userArgument + `
 `
 )
 
-// TestFluxInstance has the real flux-operator install Flux from a FluxInstance, and
-// looks for what its inner patches say in what runs.
+// TestFluxInstance has the real flux-operator install Flux from a FluxInstance with
+// the patches that are shipped for one, and looks for them in what runs.
 func TestFluxInstance(t *testing.T) {
-	deployments := kustypes.Selector{LabelSelector: "app.kubernetes.io/part-of=flux"}
-	deployments.Kind = "Deployment"
-	kustomize := kustypes.Selector{}
-	kustomize.Kind, kustomize.Name = "Deployment", "kustomize-controller"
-	s := start(t, fluxrun.Options{Operator: true, Patches: []kustypes.Patch{
-		{Patch: standby, Target: &kustomize},
-		{Patch: argument, Target: &deployments},
-	}})
+	s := start(t, fluxrun.Options{Operator: true, Patches: innerPatches(t)})
 	ctx := t.Context()
 
 	instance, err := get(ctx, s.client, "fluxcd.controlplane.io/v1", "FluxInstance", fluxNamespace, "flux")
@@ -51,19 +54,72 @@ func TestFluxInstance(t *testing.T) {
 	if status, reason, message := condition(instance, "Ready"); status != "True" {
 		t.Errorf("the FluxInstance says Ready=%s, %s: %s", status, reason, message)
 	}
-	for name, replicas := range map[string]int32{"source-controller": 1, "kustomize-controller": 2, "helm-controller": 1} {
-		var d appsv1.Deployment
-		if err := s.client.Get(ctx, types.NamespacedName{Namespace: fluxNamespace, Name: name}, &d); err != nil {
-			t.Fatal(err)
+	replicas := map[string]int32{"source-controller": 1, "kustomize-controller": 2, "helm-controller": 2, "notification-controller": 2}
+	var deployments appsv1.DeploymentList
+	if err := s.client.List(ctx, &deployments, client.InNamespace(fluxNamespace), client.MatchingLabels{"app.kubernetes.io/part-of": "flux"}); err != nil {
+		t.Fatal(err)
+	}
+	if len(deployments.Items) != len(replicas) {
+		t.Errorf("%d Deployments of Flux, want %d", len(deployments.Items), len(replicas))
+	}
+	for i := range deployments.Items {
+		d := &deployments.Items[i]
+		want := replicas[d.Name]
+		if *d.Spec.Replicas != want || d.Status.AvailableReplicas != want {
+			t.Errorf("%s has %d of %d replicas available, want %d", d.Name, d.Status.AvailableReplicas, *d.Spec.Replicas, want)
 		}
-		if *d.Spec.Replicas != replicas || d.Status.AvailableReplicas != replicas {
-			t.Errorf("%s has %d of %d replicas available, want %d", name, d.Status.AvailableReplicas, *d.Spec.Replicas, replicas)
+		spec := d.Spec.Template.Spec
+		for _, arg := range []string{userArgument, "--leader-election-lease-duration=15s"} {
+			if !slices.Contains(spec.Containers[0].Args, arg) {
+				t.Errorf("%s runs with %v, which lacks %s", d.Name, spec.Containers[0].Args, arg)
+			}
 		}
-		args := d.Spec.Template.Spec.Containers[0].Args
-		if !slices.Contains(args, addedArgument) {
-			t.Errorf("%s runs with %v, which lacks %s", name, args, addedArgument)
+		if len(spec.TopologySpreadConstraints) != 1 || len(spec.Tolerations) != 2 {
+			t.Errorf("%s has spread %v and tolerations %v, want one and two", d.Name, spec.TopologySpreadConstraints, spec.Tolerations)
 		}
+	}
+	var operator appsv1.Deployment
+	if err := s.client.Get(ctx, types.NamespacedName{Namespace: fluxNamespace, Name: "flux-operator"}, &operator); err != nil {
+		t.Fatal(err)
+	}
+	if operator.Status.AvailableReplicas != 1 {
+		t.Errorf("flux-operator has %d replicas available, want 1: the patches for Flux leave it alone", operator.Status.AvailableReplicas)
 	}
 	s.commit(t, "by flux-operator")
 	s.awaitLive(t, "by flux-operator", time.Minute)
+}
+
+// innerPatches are those that the FluxInstance has with patches/flux-ha-instance.
+func innerPatches(t *testing.T) []kustypes.Patch {
+	t.Helper()
+	root, err := tools.Root()
+	if err != nil {
+		t.Fatal(err)
+	}
+	rendered, err := fluxgen.WithPatches(root, []byte(instance), "patches/flux-ha-instance")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, object := range builders.Objects(t, rendered) {
+		if object.GetKind() != "FluxInstance" {
+			continue
+		}
+		text, err := object.MarshalJSON()
+		if err != nil {
+			t.Fatal(err)
+		}
+		var fluxInstance struct {
+			Spec struct {
+				Kustomize struct {
+					Patches []kustypes.Patch `json:"patches"`
+				} `json:"kustomize"`
+			} `json:"spec"`
+		}
+		if err := yaml.Unmarshal(text, &fluxInstance); err != nil {
+			t.Fatal(err)
+		}
+		return fluxInstance.Spec.Kustomize.Patches
+	}
+	t.Fatal("no FluxInstance was rendered")
+	return nil
 }

