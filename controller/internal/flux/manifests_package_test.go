@@ -12,7 +12,6 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
 
-	"github.com/mainstay-dev/mainstay/controller/api/v1alpha1"
 	"github.com/mainstay-dev/mainstay/test/builders"
 )
 
@@ -44,41 +43,6 @@ func TestBaseRunsTwoReplicasThatSpreadSoftly(t *testing.T) {
 	}
 	if diff := cmp.Diff(deployment.Spec.Selector, pdb.Spec.Selector); diff != "" {
 		t.Errorf("the budget selects other pods than the Deployment (-want +got):\n%s", diff)
-	}
-}
-
-func TestLocalOverlayFitsOneNode(t *testing.T) {
-	t.Parallel()
-	local := builders.Objects(t, build(t, "clusters/local"))
-
-	var deployment appsv1.Deployment
-	convert(t, find(t, local, "Deployment", "mainstay"), &deployment)
-	if got := *deployment.Spec.Replicas; got != 1 {
-		t.Errorf("replicas = %d, want 1", got)
-	}
-	suspended := []string{}
-	for _, obj := range local {
-		switch obj.GetKind() {
-		case "PodDisruptionBudget":
-			t.Errorf("PodDisruptionBudget %s would block the drain of the only node", obj.GetName())
-		case "ClusterRule":
-			var rule v1alpha1.ClusterRule
-			convert(t, obj, &rule)
-			if rule.Spec.Suspend {
-				suspended = append(suspended, rule.Name)
-			}
-		case "Lifeline":
-			var lifeline v1alpha1.Lifeline
-			convert(t, obj, &lifeline)
-			if lifeline.Spec.Heal.Mode != v1alpha1.HealOff {
-				t.Errorf("Lifeline %s heals: %s", lifeline.Name, lifeline.Spec.Heal.Mode)
-			}
-		}
-	}
-	slices.Sort(suspended)
-	want := []string{"flux-spread-is-soft", "flux-standby-pdb", "flux-standby-replicas", "flux-tolerations-are-short"}
-	if diff := cmp.Diff(want, suspended); diff != "" {
-		t.Errorf("suspended rules (-want +got):\n%s", diff)
 	}
 }
 
@@ -128,6 +92,9 @@ func TestFluxFolderAppliesTheRulesAfterTheProgram(t *testing.T) {
 		}
 		source, _, _ := unstructured.NestedString(obj.Object, "spec", "sourceRef", "name")
 		find(t, all, "GitRepository", source)
+	}
+	if policy, _, _ := unstructured.NestedString(program.Object, "spec", "deletionPolicy"); policy != "WaitForTermination" {
+		t.Errorf("deletionPolicy of the program = %q", policy)
 	}
 	dependsOn, _, _ := unstructured.NestedSlice(rules.Object, "spec", "dependsOn")
 	if diff := cmp.Diff([]any{map[string]any{"name": "mainstay"}}, dependsOn); diff != "" {

@@ -5,13 +5,13 @@ import (
 	"maps"
 )
 
-// ruleCase is one rule on one Deployment, beside other objects.
+// ruleCase is one rule on one object, beside others.
 type ruleCase struct {
-	rule       string
-	deployment string
-	others     []string
+	rule   string
+	object string
+	others []string
 
-	// wantUnmatched: the rule is not about the Deployment.
+	// wantUnmatched: the rule is not about the object.
 	wantUnmatched bool
 	// wantMessage is a part of the message; without it the rule holds.
 	wantMessage string
@@ -24,7 +24,11 @@ const (
 
 func ruleCases() map[string]ruleCase {
 	all := map[string]ruleCase{}
-	for _, more := range []map[string]ruleCase{spreadCases(), replicaCases(), pdbCases(), tolerationCases(), electionCases()} {
+	for _, more := range []map[string]ruleCase{
+		spreadCases(), replicaCases(), pdbCases(), tolerationCases(), electionCases(),
+		apartCases(), priorityCases(), leaseCases(), volumeCases(), operatorCases(), memoryCases(),
+		recoveryWebhookCases(), webhookBackendCases(),
+	} {
 		maps.Copy(all, more)
 	}
 	return all
@@ -32,7 +36,7 @@ func ruleCases() map[string]ruleCase {
 
 func spreadCases() map[string]ruleCase {
 	on := func(spec string) ruleCase {
-		return ruleCase{rule: "flux-spread-is-soft", deployment: deployment("helm-controller", 2, flux, spec+"\n"+oneImage)}
+		return ruleCase{rule: "flux-spread-is-soft", object: deployment("helm-controller", 2, flux, spec+"\n"+oneImage)}
 	}
 	with := func(tc ruleCase, message string) ruleCase {
 		tc.wantMessage = message
@@ -57,7 +61,7 @@ func spreadCases() map[string]ruleCase {
 			on("topologySpreadConstraints: ["+soft+"]\naffinity: {podAntiAffinity: {requiredDuringSchedulingIgnoredDuringExecution: [{topologyKey: kubernetes.io/hostname}]}}"),
 			"has a required pod anti-affinity"),
 		"a Deployment that is not Flux's is left alone": {
-			rule: "flux-spread-is-soft", deployment: deployment("web", 3, "app.kubernetes.io/part-of: shop", oneImage), wantUnmatched: true,
+			rule: "flux-spread-is-soft", object: deployment("web", 3, "app.kubernetes.io/part-of: shop", oneImage), wantUnmatched: true,
 		},
 	}
 }
@@ -65,36 +69,36 @@ func spreadCases() map[string]ruleCase {
 func replicaCases() map[string]ruleCase {
 	return map[string]ruleCase{
 		"two source-controllers are one too many": {
-			rule: "flux-singleton-replicas", deployment: deployment("source-controller", 2, flux, oneImage),
+			rule: "flux-singleton-replicas", object: deployment("source-controller", 2, flux, oneImage),
 			wantMessage: "Deployment flux-system/source-controller has 2 replicas; it delivers with exactly 1",
 		},
 		"no source-controller is one too few": {
-			rule: "flux-singleton-replicas", deployment: deployment("source-controller", 0, flux, oneImage),
+			rule: "flux-singleton-replicas", object: deployment("source-controller", 0, flux, oneImage),
 			wantMessage: "has 0 replicas",
 		},
 		"a shard of source-controller is one too": {
-			rule: "flux-singleton-replicas", deployment: deployment("source-controller-shard1", 2, flux, oneImage),
+			rule: "flux-singleton-replicas", object: deployment("source-controller-shard1", 2, flux, oneImage),
 			wantMessage: "has 2 replicas",
 		},
 		"two source-watchers are one too many": {
-			rule: "flux-singleton-replicas", deployment: deployment("source-watcher", 2, flux, oneImage),
+			rule: "flux-singleton-replicas", object: deployment("source-watcher", 2, flux, oneImage),
 			wantMessage: "has 2 replicas",
 		},
 		"source-controller has no standby": {
-			rule: "flux-standby-replicas", deployment: deployment("source-controller", 1, flux, oneImage), wantUnmatched: true,
+			rule: "flux-standby-replicas", object: deployment("source-controller", 1, flux, oneImage), wantUnmatched: true,
 		},
 		"kustomize-controller is no singleton": {
-			rule: "flux-singleton-replicas", deployment: deployment("kustomize-controller", 2, flux, oneImage), wantUnmatched: true,
+			rule: "flux-singleton-replicas", object: deployment("kustomize-controller", 2, flux, oneImage), wantUnmatched: true,
 		},
 		"a shard of kustomize-controller has a standby": {
-			rule: "flux-standby-replicas", deployment: deployment("kustomize-controller-shard1", 1, flux, oneImage),
+			rule: "flux-standby-replicas", object: deployment("kustomize-controller-shard1", 1, flux, oneImage),
 			wantMessage: "kustomize-controller-shard1 has 1 replica, so nothing takes over",
 		},
 		"three replicas are enough": {
-			rule: "flux-standby-replicas", deployment: deployment("kustomize-controller", 3, flux, oneImage),
+			rule: "flux-standby-replicas", object: deployment("kustomize-controller", 3, flux, oneImage),
 		},
 		"another controller that calls itself Flux's has no floor": {
-			rule: "flux-standby-replicas", deployment: deployment("flux-web", 1, flux, oneImage), wantUnmatched: true,
+			rule: "flux-standby-replicas", object: deployment("flux-web", 1, flux, oneImage), wantUnmatched: true,
 		},
 	}
 }
@@ -107,14 +111,14 @@ func pdbCases() map[string]ruleCase {
 	const own = ", selector: {matchLabels: {app: helm-controller}}"
 	standby := func(replicas int, message string, others ...string) ruleCase {
 		return ruleCase{
-			rule: "flux-standby-pdb", deployment: deployment("helm-controller", replicas, flux, oneImage),
+			rule: "flux-standby-pdb", object: deployment("helm-controller", replicas, flux, oneImage),
 			others: others, wantMessage: message,
 		}
 	}
 	const ofSource = ", selector: {matchLabels: {app: source-controller}}"
 	singleton := func(message string, others ...string) ruleCase {
 		return ruleCase{
-			rule: "flux-singleton-no-blocking-pdb", deployment: deployment("source-controller", 1, flux, oneImage),
+			rule: "flux-singleton-no-blocking-pdb", object: deployment("source-controller", 1, flux, oneImage),
 			others: others, wantMessage: message,
 		}
 	}
@@ -160,7 +164,7 @@ func pdbCases() map[string]ruleCase {
 		"two budgets over a singleton block":           singleton("has 2 PodDisruptionBudgets that select its pod (p, q)", pdb("p", "maxUnavailable: 1"+ofSource), pdb("q", "maxUnavailable: 1"+set)),
 		"a shared budget that leaves room is no block": singleton("", pdb("p", "minAvailable: 1"+set), sibling),
 		"a standby with one replica is flux-standby-pdb's": {
-			rule: "flux-singleton-no-blocking-pdb", deployment: deployment("helm-controller", 1, flux, oneImage),
+			rule: "flux-singleton-no-blocking-pdb", object: deployment("helm-controller", 1, flux, oneImage),
 			others: []string{pdb("p", "minAvailable: 1"+own)}, wantUnmatched: true,
 		},
 	}
@@ -170,7 +174,7 @@ func tolerationCases() map[string]ruleCase {
 	on := func(tolerations, message string) ruleCase {
 		return ruleCase{
 			rule: "flux-tolerations-are-short", wantMessage: message,
-			deployment: deployment("helm-controller", 2, flux, "tolerations: ["+tolerations+"]\n"+oneImage),
+			object: deployment("helm-controller", 2, flux, "tolerations: ["+tolerations+"]\n"+oneImage),
 		}
 	}
 	const (
@@ -191,70 +195,5 @@ func tolerationCases() map[string]ruleCase {
 		"a toleration of another effect does not count": on(unreachable+", {key: node.kubernetes.io/not-ready, operator: Exists, effect: NoSchedule}",
 			"has no toleration of node.kubernetes.io/not-ready"),
 		"a toleration of a dedicated node is no matter": on("{key: dedicated, operator: Equal, value: flux, effect: NoExecute}, "+notReady+", "+unreachable, ""),
-	}
-}
-
-func electionCases() map[string]ruleCase {
-	const (
-		manager   = "control-plane: controller-manager"
-		off       = "containers: [{name: manager, image: x, args: [--metrics-addr=:8080, --leader-elect=false]}]"
-		on        = "containers: [{name: manager, image: x, args: [--leader-elect]}]"
-		byEnv     = "containers: [{name: manager, image: x, env: [{name: ENABLE_LEADER_ELECTION, value: \"false\"}]}]"
-		ready     = "\nstatus: {readyReplicas: 2}"
-		rule      = "scaled-past-one-without-leader-election"
-		unelected = "none of whose pods holds a Lease"
-	)
-	pod := "apiVersion: v1\nkind: Pod\nmetadata: {name: operator-7d9c5-abcde, namespace: flux-system, labels: {app: operator}}\n"
-	lease := func(namespace, holder string) string {
-		return fmt.Sprintf("apiVersion: coordination.k8s.io/v1\nkind: Lease\nmetadata: {name: lock, namespace: %s}\nspec: {holderIdentity: %s}\n", namespace, holder)
-	}
-	webLease := lease("kube-node-lease", "worker-1")
-	return map[string]ruleCase{
-		"a web server with three replicas is left alone": {
-			rule: rule, deployment: deployment("web", 3, "app.kubernetes.io/name: web", oneImage) + "status: {readyReplicas: 3}",
-			others: []string{webLease}, wantUnmatched: true,
-		},
-		"election switched off by an argument": {
-			rule: rule, deployment: deployment("operator", 2, "x: y", off),
-			wantMessage: "Deployment flux-system/operator has 2 replicas and leader election switched off",
-		},
-		"election switched off by an environment variable": {
-			rule: rule, deployment: deployment("operator", 2, "x: y", byEnv), wantMessage: "leader election switched off",
-		},
-		"election switched off with one replica": {
-			rule: rule, deployment: deployment("operator", 1, "x: y", off), wantUnmatched: true,
-		},
-		"election switched on": {
-			rule: rule, deployment: deployment("operator", 2, manager, on) + ready, wantUnmatched: true,
-		},
-		"switched off, but one of its pods holds a Lease": {
-			rule: rule, deployment: deployment("operator", 2, "x: y", off), others: []string{pod, lease("flux-system", "operator-7d9c5-abcde")},
-		},
-		"a controller that says nothing and holds no Lease": {
-			rule: rule, deployment: deployment("operator", 2, manager, oneImage) + ready, others: []string{pod, webLease}, wantMessage: unelected,
-		},
-		"a controller that says nothing and holds a Lease": {
-			rule: rule, deployment: deployment("operator", 2, manager, oneImage) + ready, others: []string{pod, lease("flux-system", "operator-7d9c5-abcde_0b1c")},
-		},
-		"a Lease in another namespace is one too": {
-			rule: rule, deployment: deployment("operator", 2, manager, oneImage) + ready, others: []string{pod, lease("kube-system", "operator-7d9c5-abcde_0b1c")},
-		},
-		"a Lease that a pod which is gone holds is none": {
-			rule: rule, deployment: deployment("operator", 2, manager, oneImage) + ready,
-			others: []string{pod, lease("flux-system", "operator-7d9c5-zzzzz_0b1c")}, wantMessage: unelected,
-		},
-		"a Lease of another workload with a longer name is none": {
-			rule: rule, deployment: deployment("operator", 2, manager, oneImage) + ready,
-			others: []string{pod, lease("flux-system", "operator-webhook-5c9-aaaaa_0b1c")}, wantMessage: unelected,
-		},
-		"a controller that does not run yet has no Lease yet": {
-			rule: rule, deployment: deployment("operator", 2, manager, oneImage), others: []string{pod},
-		},
-		"Flux's own are controllers": {
-			rule: rule, deployment: deployment("helm-controller", 2, flux, oneImage) + ready, wantMessage: unelected,
-		},
-		"on the host network the identity is the node's": {
-			rule: rule, deployment: deployment("operator", 2, manager, "hostNetwork: true\n"+oneImage) + ready, wantUnmatched: true,
-		},
 	}
 }
