@@ -81,7 +81,7 @@ func (s *slowLink) supported() error {
 	}
 	// A queue of this network namespace, which gets no packets. It has one reader
 	// only, so two processes that look at the same time need two numbers.
-	number := uint16(os.Getpid() & math.MaxUint16) //nolint:gosec // masked to 16 bits
+	number := uint16(os.Getpid() & math.MaxUint16)
 	line, err := openDelayLine(context.Background(), 0, number, s.delay, s.loss)
 	if err != nil {
 		return fmt.Errorf("kernel option CONFIG_NETFILTER_NETLINK_QUEUE: %w", err)
