@@ -93,6 +93,10 @@ func (c *Cluster) useExisting(ctx context.Context, path string) error {
 	return nil
 }
 
+// lateRenewal is how late a worker on a loaded machine may be with its lease, however
+// short that is, before it counts as gone.
+const lateRenewal = 20 * time.Second
+
 // refuse returns an error when the cluster is, or may be, in use.
 func refuse(ctx context.Context, client kubernetes.Interface, names []string) error {
 	nodes, err := client.CoreV1().Nodes().List(ctx, metav1.ListOptions{})
@@ -122,7 +126,7 @@ func refuse(ctx context.Context, client kubernetes.Interface, names []string) er
 			continue
 		}
 		if spec := lease.Spec; spec.RenewTime != nil && spec.LeaseDurationSeconds != nil &&
-			time.Since(spec.RenewTime.Time) < time.Duration(*spec.LeaseDurationSeconds)*time.Second {
+			time.Since(spec.RenewTime.Time) < max(lateRenewal, time.Duration(*spec.LeaseDurationSeconds)*time.Second) {
 			errs = append(errs, fmt.Errorf("%s is run by somebody else, its lease was renewed at %s", name, spec.RenewTime.UTC().Format(time.RFC3339)))
 		}
 	}
