@@ -21,7 +21,7 @@ func main() {
 	stop()
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "mainstay:", err)
-		os.Exit(1)
+		os.Exit(exitCode(err))
 	}
 }
 
@@ -32,6 +32,6 @@ func newCommand() *cobra.Command {
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
-	cmd.AddCommand(newControllerCommand(), newVersionCommand())
+	cmd.AddCommand(newControllerCommand(), newRenderCommand(), newCheckCommand(), newVersionCommand())
 	return cmd
 }

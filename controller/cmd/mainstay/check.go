@@ -1,0 +1,204 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"path/filepath"
+	"time"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"github.com/mainstay-dev/mainstay/controller/api/v1alpha1"
+	"github.com/mainstay-dev/mainstay/controller/internal/check"
+	"github.com/mainstay-dev/mainstay/controller/internal/check/output"
+	"github.com/mainstay-dev/mainstay/controller/internal/render"
+)
+
+// rulesFromPack and noRules are the values of --rules that are no path.
+const (
+	rulesFromPack = "pack"
+	noRules       = "none"
+)
+
+// checkOptions are the flags of check.
+type checkOptions struct {
+	render  render.Options
+	rules   []string
+	workers int
+	against string
+	cluster clusterOptions
+	output  string
+	failOn  string
+}
+
+func newCheckCommand() *cobra.Command {
+	opts := checkOptions{
+		rules: []string{rulesFromPack}, workers: check.DefaultWorkers,
+		output: string(output.Table), failOn: string(v1alpha1.SeverityHigh),
+	}
+	cmd := &cobra.Command{
+		Use:   "check PATH...",
+		Short: "Say what manifests would do to a cluster, before they are merged",
+		Long: `Renders the kustomization at each PATH, with what flux-operator makes of its
+FluxInstances, and judges what comes out: whether every patch hits something and
+really changes it, whether every rule holds, and what the loss of one worker
+would stop. No cluster is needed, nor asked without --cluster.
+
+It exits with 0 when there is no finding at or above --fail-on, with 1 when
+there is one, and with 2 when it could not check.`,
+		Example: `  mainstay check clusters/production
+  mainstay check clusters/* --against origin/main -o github
+  mainstay check clusters/production --distribution gotk-components.yaml --rules ./rules`,
+		Args: func(cmd *cobra.Command, args []string) error {
+			return withExit(exitCannot, cobra.MinimumNArgs(1)(cmd, args))
+		},
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return runCheck(cmd, args, opts)
+		},
+	}
+	cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return withExit(exitCannot, err) })
+	bindCheckFlags(cmd.Flags(), &opts)
+	return cmd
+}
+
+func bindCheckFlags(fs *pflag.FlagSet, opts *checkOptions) {
+	fs.StringVar(&opts.render.Distribution, "distribution", "", "Flux's manifests for the FluxInstances: a folder, a gotk-components.yaml, or oci:// and a reference")
+	fs.StringVar(&opts.render.Root, "root", "", "folder that no file may be outside of (default the Git repository of PATH, else PATH)")
+	fs.StringSliceVar(&opts.rules, "rules", opts.rules, "rules and Lifelines to judge by, beside those of PATH: files, folders, pack (those that Mainstay ships) or none")
+	fs.IntVar(&opts.workers, "workers", opts.workers, "how many workers to assume; with 1, Lifelines are not judged")
+	fs.StringVar(&opts.against, "against", "", "Git revision to compare with: only what is new or fixed is shown, and only what is new counts")
+	opts.cluster.bind(fs)
+	fs.StringVarP(&opts.output, "output", "o", opts.output, "table, json, sarif, junit or github")
+	fs.StringVar(&opts.failOn, "fail-on", opts.failOn, "least severity that makes it exit with 1: info, low, medium, high, critical, or never")
+}
+
+func runCheck(cmd *cobra.Command, paths []string, opts checkOptions) error {
+	format, err := output.Parse(opts.output)
+	if err != nil {
+		return withExit(exitCannot, fmt.Errorf("--output: %w", err))
+	}
+	limit := check.Rank(v1alpha1.Severity(opts.failOn))
+	if opts.failOn == "never" {
+		limit = len(check.Severities())
+	} else if limit < 0 {
+		return withExit(exitCannot, fmt.Errorf("--fail-on is %q, want info, low, medium, high, critical or never", opts.failOn))
+	}
+	report, err := checkAll(cmd.Context(), paths, opts)
+	if err != nil {
+		return withExit(exitCannot, err)
+	}
+	if err := output.Write(cmd.OutOrStdout(), format, version, report); err != nil {
+		return withExit(exitCannot, err)
+	}
+	if worst := report.Worst(); worst != "" && check.Rank(worst) >= limit {
+		return withExit(exitFindings, fmt.Errorf("the worst finding is %s, and --fail-on is %s", worst, opts.failOn))
+	}
+	return nil
+}
+
+// checkAll checks every path, against another revision where one is given.
+func checkAll(ctx context.Context, paths []string, opts checkOptions) (*check.Report, error) {
+	rules, err := rulesOf(opts.rules)
+	if err != nil {
+		return nil, err
+	}
+	if opts.workers < 1 {
+		return nil, fmt.Errorf("--workers is %d: at least one is needed", opts.workers)
+	}
+	checker, err := check.New(check.Options{Rules: rules, Workers: opts.workers, Now: time.Now()})
+	if err != nil {
+		return nil, err
+	}
+	cluster, err := opts.cluster.connect()
+	if err != nil {
+		return nil, err
+	}
+	baseline := &baseline{checker: checker, opts: opts, trees: map[string]string{}}
+	defer baseline.remove()
+	var after, before, lived []*check.Report
+	for _, path := range paths {
+		render := opts.render
+		render.Path = path
+		report, path, err := checkOne(ctx, checker, render)
+		if err != nil {
+			return nil, err
+		}
+		after = append(after, report)
+		if cluster != nil {
+			report, err := onCluster(ctx, checker, cluster, path)
+			if err != nil {
+				return nil, err
+			}
+			lived = append(lived, report)
+		}
+		if opts.against == "" {
+			continue
+		}
+		old, err := baseline.check(ctx, path)
+		if err != nil {
+			return nil, err
+		}
+		before = append(before, old)
+	}
+	report := check.Join(after...)
+	if opts.against != "" {
+		report = check.Compare(check.Join(before...), report, opts.against)
+		report.Notes = append(report.Notes, baseline.notes...)
+	}
+	return report.With(check.Join(lived...)), nil
+}
+
+// rendered is a path that was rendered.
+type rendered struct {
+	result *render.Result
+	// inside is the path in the root of its tree, with slashes.
+	inside string
+}
+
+// checkOne renders and checks one path.
+func checkOne(ctx context.Context, checker *check.Checker, opts render.Options) (*check.Report, rendered, error) {
+	result, err := render.Render(ctx, opts)
+	if err != nil {
+		return nil, rendered{}, err
+	}
+	var inside string
+	at, err := filepath.Abs(opts.Path)
+	if err == nil {
+		at, err = filepath.EvalSymlinks(at)
+	}
+	if err == nil {
+		inside, err = filepath.Rel(result.Root, at)
+	}
+	if err != nil {
+		return nil, rendered{}, fmt.Errorf("find %s in %s: %w", opts.Path, result.Root, err)
+	}
+	inside = filepath.ToSlash(inside)
+	report, err := checker.Check(ctx, inside, result)
+	if err != nil {
+		return nil, rendered{}, fmt.Errorf("check %s: %w", opts.Path, err)
+	}
+	return report, rendered{result, inside}, nil
+}
+
+// rulesOf reads the rules and Lifelines that --rules names.
+func rulesOf(names []string) (check.Set, error) {
+	var all check.Set
+	for _, name := range names {
+		var set check.Set
+		var err error
+		switch name {
+		case noRules:
+		case rulesFromPack:
+			set, err = check.Pack()
+		default:
+			set, err = check.FromDir(name)
+		}
+		if err != nil {
+			return check.Set{}, fmt.Errorf("--rules: %w", err)
+		}
+		all.Rules = append(all.Rules, set.Rules...)
+		all.Lifelines = append(all.Lifelines, set.Lifelines...)
+	}
+	return all, nil
+}

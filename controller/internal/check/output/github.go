@@ -1,0 +1,57 @@
+package output
+
+import (
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/mainstay-dev/mainstay/controller/api/v1alpha1"
+	"github.com/mainstay-dev/mainstay/controller/internal/check"
+)
+
+// writeGitHub writes one workflow command for each finding, and one line for
+// people. It is put on the patch that set what is wrong, where there is one: a
+// pull request shows what is on lines that it changes. Two objects that come from
+// one place with one message are one.
+func writeGitHub(out io.Writer, report *check.Report) error {
+	said := map[string]bool{}
+	for _, f := range open(report) {
+		place := check.Place{Path: f.Path, Line: f.Line}
+		if len(f.SetBy) > 0 {
+			place = f.SetBy[0]
+		}
+		line := fmt.Sprintf("::%s file=%s,line=%d,title=%s::%s\n",
+			githubLevel(f.Severity), property(place.Path), place.Line, property(f.Check+" ("+string(f.Severity)+")"), data(about(f)))
+		if said[line] {
+			continue
+		}
+		said[line] = true
+		if _, err := io.WriteString(out, line); err != nil {
+			return fmt.Errorf("write the annotations: %w", err)
+		}
+	}
+	if _, err := fmt.Fprintln(out, counted(report)); err != nil {
+		return fmt.Errorf("write the annotations: %w", err)
+	}
+	return nil
+}
+
+func githubLevel(s v1alpha1.Severity) string {
+	switch {
+	case check.Rank(s) >= check.Rank(v1alpha1.SeverityHigh):
+		return "error"
+	case s == v1alpha1.SeverityMedium:
+		return "warning"
+	}
+	return "notice"
+}
+
+// data escapes the text of a workflow command.
+func data(text string) string {
+	return strings.NewReplacer("%", "%25", "\r", "%0D", "\n", "%0A").Replace(text)
+}
+
+// property escapes the value of a workflow command's property.
+func property(text string) string {
+	return strings.NewReplacer("%", "%25", "\r", "%0D", "\n", "%0A", ":", "%3A", ",", "%2C").Replace(text)
+}

@@ -1,0 +1,104 @@
+package output
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+
+	"github.com/mainstay-dev/mainstay/controller/internal/check"
+)
+
+// writeTable writes two lines for a finding: what and where, and why.
+func writeTable(out io.Writer, report *check.Report) error {
+	var text bytes.Buffer
+	state, name := 0, 0
+	for i := range report.Findings {
+		state = max(state, len(report.Findings[i].State))
+		name = max(name, len(report.Findings[i].Check))
+	}
+	for i := range report.Findings {
+		f := &report.Findings[i]
+		if state > 0 {
+			fmt.Fprintf(&text, "%-*s  ", state, f.State)
+		}
+		fmt.Fprintf(&text, "%-8s  %-*s  %s:%d\n", f.Severity, name, f.Check, f.Path, f.Line)
+		fmt.Fprintf(&text, "    %s\n", about(f))
+	}
+	if len(report.Findings) > 0 {
+		text.WriteString("\n")
+	}
+	said := map[string]bool{}
+	for i := range report.Notes {
+		if line := note(&report.Notes[i]); !said[line] {
+			said[line] = true
+			text.WriteString(line)
+		}
+	}
+	if len(said) > 0 {
+		text.WriteString("\n")
+	}
+	fmt.Fprintf(&text, "%s in %s, %s; %s, %s\n", counted(report),
+		number(report.Summary.Objects, "object"), number2(report.Summary.Patches, "patch", "patches"),
+		number(report.Summary.Rules, "rule"), number(report.Summary.Lifelines, "Lifeline"))
+	_, err := out.Write(text.Bytes())
+	if err != nil {
+		return fmt.Errorf("write the table: %w", err)
+	}
+	return nil
+}
+
+func note(n *check.Note) string {
+	line := "note: "
+	if n.Path != "" {
+		line += fmt.Sprintf("%s:%d: ", n.Path, n.Line)
+	}
+	if n.Object != "" {
+		line += n.Object + ": "
+	}
+	return clean(line+n.Message) + "\n"
+}
+
+// counted says how many findings there are, of each severity.
+func counted(report *check.Report) string {
+	findings := open(report)
+	var by []string
+	for _, severity := range slices.Backward(check.Severities()) {
+		n := 0
+		for _, f := range findings {
+			if f.Severity == severity {
+				n++
+			}
+		}
+		if n > 0 {
+			by = append(by, fmt.Sprintf("%d %s", n, severity))
+		}
+	}
+	kind := "finding"
+	if report.Against != "" {
+		kind = "new finding"
+	}
+	text := number(len(findings), kind)
+	if len(by) > 0 {
+		text += " (" + strings.Join(by, ", ") + ")"
+	}
+	if report.Against != "" {
+		text += fmt.Sprintf(", %d fixed, %d unchanged against %s", len(report.Findings)-len(findings), report.Unchanged, report.Against)
+	}
+	return text
+}
+
+func number(n int, one string) string {
+	return number2(n, one, one+"s")
+}
+
+func number2(n int, one, many string) string {
+	switch n {
+	case 0:
+		return "no " + many
+	case 1:
+		return "1 " + one
+	}
+	return fmt.Sprintf("%d %s", n, many)
+}

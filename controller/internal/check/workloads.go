@@ -1,0 +1,173 @@
+package check
+
+import (
+	"fmt"
+	"strings"
+
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	policyv1 "k8s.io/api/policy/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/util/version"
+
+	"github.com/mainstay-dev/mainstay/controller/api/v1alpha1"
+	"github.com/mainstay-dev/mainstay/controller/internal/flux"
+	"github.com/mainstay-dev/mainstay/controller/internal/render"
+)
+
+// podSpec is the JSON pointer of the pod's spec.
+const podSpec = "/spec/template/spec"
+
+// workload is a Deployment or StatefulSet of the render.
+type workload struct {
+	*object
+	deployment *appsv1.Deployment
+	set        *appsv1.StatefulSet
+	template   *corev1.PodTemplateSpec
+	// replicas with the API's default. Where autoscaled, somebody else says.
+	replicas   int32
+	autoscaled bool
+}
+
+// workloads of the render. One that is not what its kind says is a finding.
+func (r *run) workloads() []*workload {
+	var out []*workload
+	scaled := r.scaled()
+	for _, obj := range r.objects.byKind[appsv1.SchemeGroupVersion.WithKind("Deployment")] {
+		var d appsv1.Deployment
+		if r.convert(obj, &d) {
+			out = append(out, &workload{object: obj, deployment: &d, template: &d.Spec.Template, replicas: orOne(d.Spec.Replicas)})
+		}
+	}
+	for _, obj := range r.objects.byKind[appsv1.SchemeGroupVersion.WithKind("StatefulSet")] {
+		var s appsv1.StatefulSet
+		if r.convert(obj, &s) {
+			out = append(out, &workload{object: obj, set: &s, template: &s.Spec.Template, replicas: orOne(s.Spec.Replicas)})
+		}
+	}
+	for _, w := range out {
+		w.autoscaled = scaled[w.GetKind()+"/"+w.GetNamespace()+"/"+w.GetName()]
+		r.spreads(w)
+		r.probe(w)
+	}
+	return out
+}
+
+// convert says whether an object is what its kind says.
+func (r *run) convert(obj *object, into any) bool {
+	if err := runtime.DefaultUnstructuredConverter.FromUnstructured(obj.Object, into); err != nil {
+		r.of(obj, everything, Finding{
+			Check: ObjectInvalid, Severity: v1alpha1.SeverityHigh,
+			Message: fmt.Sprintf("the API server would reject this %s: %s", obj.GetKind(), err),
+		})
+		return false
+	}
+	return true
+}
+
+func orOne(replicas *int32) int32 {
+	if replicas == nil {
+		return 1
+	}
+	return *replicas
+}
+
+// scaled are the workloads that a HorizontalPodAutoscaler sets the replicas of.
+func (r *run) scaled() map[string]bool {
+	scaled := map[string]bool{}
+	for _, obj := range r.objects.all {
+		if obj.GetKind() != "HorizontalPodAutoscaler" {
+			continue
+		}
+		spec, _ := obj.Object["spec"].(map[string]any)
+		target, _ := spec["scaleTargetRef"].(map[string]any)
+		scaled[fmt.Sprintf("%v/%s/%v", target["kind"], obj.GetNamespace(), target["name"])] = true
+	}
+	return scaled
+}
+
+// spreads finds a pair that must be unique.
+func (r *run) spreads(w *workload) {
+	type pair struct {
+		key  string
+		when corev1.UnsatisfiableConstraintAction
+	}
+	seen := map[pair]bool{}
+	for _, c := range w.template.Spec.TopologySpreadConstraints {
+		p := pair{c.TopologyKey, c.WhenUnsatisfiable}
+		if !seen[p] {
+			seen[p] = true
+			continue
+		}
+		r.of(w.object, below(podSpec+"/topologySpreadConstraints"), Finding{
+			Check: SpreadPairTwice, Severity: v1alpha1.SeverityCritical,
+			Message: fmt.Sprintf("two topology spread constraints have the topologyKey %s and whenUnsatisfiable %s: the API server rejects a pod whose constraints have the same pair, so the %s cannot be applied; keep one, and say the other as a preferred pod anti-affinity",
+				p.key, p.when, w.GetKind()),
+		})
+	}
+}
+
+// probe finds a readiness probe that does not ask the file server. It runs on
+// the leader only, so a probe that asks something else calls a standby ready
+// which answers 404 (fluxcd/source-controller#836).
+func (r *run) probe(w *workload) {
+	if w.GetLabels()["app.kubernetes.io/part-of"] != "flux" || profile(w.GetName()) != v1alpha1.ProfileSingleton {
+		return
+	}
+	for i := range w.template.Spec.Containers {
+		c := &w.template.Spec.Containers[i]
+		if c.Name != "manager" || asksFileServer(c) {
+			continue
+		}
+		r.of(w.object, readinessProbe, Finding{
+			Check: FileServerProbe, Severity: v1alpha1.SeverityHigh,
+			Message: "the readiness probe does not ask the file server (port http), which only the leader runs: a pod that does not serve artifacts would be ready, and what asks it gets 404; leave the probe as Flux ships it",
+		})
+	}
+}
+
+func readinessProbe(_ *object, change render.Change) bool {
+	return strings.Contains(change.Field+"/", "/readinessProbe/")
+}
+
+// reportsLeadership is the first version whose /readyz says who leads.
+const reportsLeadership = "1.10.0"
+
+func asksFileServer(c *corev1.Container) bool {
+	if c.ReadinessProbe == nil || c.ReadinessProbe.HTTPGet == nil {
+		return false
+	}
+	get := c.ReadinessProbe.HTTPGet
+	for _, port := range c.Ports {
+		if port.Name == "http" && (get.Port.StrVal == port.Name || get.Port.IntVal == port.ContainerPort) {
+			return true
+		}
+	}
+	_, tag, tagged := strings.Cut(c.Image[strings.LastIndexByte(c.Image, '/')+1:], ":")
+	tag, _, _ = strings.Cut(tag, "@")
+	v, err := version.ParseSemantic(tag)
+	return get.Path == "/readyz" && tagged && err == nil && v.AtLeast(version.MustParseSemantic(reportsLeadership))
+}
+
+// profile of a known controller or of one of its shards, which are called after
+// it with a suffix; empty for others.
+func profile(name string) v1alpha1.Profile {
+	for known, p := range flux.Profiles() {
+		if name == known || strings.HasPrefix(name, known+"-") {
+			return p
+		}
+	}
+	return ""
+}
+
+// disruptionBudgets of the render.
+func (r *run) disruptionBudgets() []*policyv1.PodDisruptionBudget {
+	var out []*policyv1.PodDisruptionBudget
+	for _, obj := range r.objects.byKind[policyv1.SchemeGroupVersion.WithKind("PodDisruptionBudget")] {
+		var pdb policyv1.PodDisruptionBudget
+		if r.convert(obj, &pdb) {
+			out = append(out, &pdb)
+		}
+	}
+	return out
+}

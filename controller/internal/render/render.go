@@ -1,0 +1,178 @@
+package render
+
+import (
+	"context"
+	"fmt"
+	"sync"
+
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+)
+
+// Origin is a place in the tree that was read.
+type Origin struct {
+	// Path of the source file, relative to the tree's root, with slashes.
+	Path string `json:"path"`
+	// Line in the source file, from 1. The first line of the object or of the
+	// list entry that is meant.
+	Line int `json:"line"`
+	// Instance is namespace/name of the FluxInstance that flux-operator makes
+	// the object from, or that the patch is written in. Empty for what
+	// kustomize itself builds.
+	Instance string `json:"instance,omitempty"`
+}
+
+// Object is one object of the render. The origin of what flux-operator makes is
+// the FluxInstance.
+type Object struct {
+	Object *unstructured.Unstructured
+	Origin Origin
+}
+
+// Change is one field that a patch really changed.
+type Change struct {
+	// Target is the object as the patch met it: "apps/v1/Deployment ns/name",
+	// and "v1/Namespace name" without a namespace.
+	Target string `json:"target"`
+	// Field is the JSON pointer of the field, empty for the whole object.
+	Field string `json:"field"`
+	// Before and After are nil where the field was not, or is no more, there.
+	Before any `json:"before,omitempty"`
+	After  any `json:"after,omitempty"`
+}
+
+// Override says that a later patch set a field that this one had set too, to
+// another value: the later one wins.
+type Override struct {
+	// By is the index of the later patch in Result.Patches.
+	By     int    `json:"by"`
+	Target string `json:"target"`
+	Field  string `json:"field"`
+	// Set is what the later patch left there.
+	Set any `json:"set,omitempty"`
+}
+
+// Kinds of patches.
+const (
+	StrategicMerge = "strategic-merge"
+	JSON6902       = "json6902"
+	Replacement    = "replacement"
+	Images         = "images"
+	Replicas       = "replicas"
+)
+
+// Patch is one entry of a kustomization, or of a FluxInstance's
+// spec.kustomize.patches, that is meant to change objects.
+type Patch struct {
+	// Origin is the entry in the kustomization or in the FluxInstance, also
+	// where it names a file.
+	Origin Origin `json:"origin"`
+	// List is the field that holds the entry: "patches",
+	// "patchesStrategicMerge", "patchesJson6902", "replacements", "images",
+	// "replicas" or "spec.kustomize.patches".
+	List string `json:"list"`
+	// Index of the entry in that list, from 0.
+	Index int `json:"index"`
+	// Kind is one of the constants above.
+	Kind string `json:"kind"`
+	// File of the patch's text, relative to the tree's root; empty for an
+	// inline patch.
+	File string `json:"file,omitempty"`
+	// Target as written: the selector as "kind=Deployment name=x", or the
+	// objects that a patch without a target names, separated by commas.
+	Target string `json:"target"`
+	// Comment is what stands above, or behind the first line of, the entry in
+	// the source, without the "#".
+	Comment string `json:"comment,omitempty"`
+	// Matched are the objects that the patch selected, written as Change.Target.
+	Matched []string `json:"matched,omitempty"`
+	// Changes are the fields that really changed, by object and field. A patch
+	// that only states again what is there has none.
+	Changes []Change `json:"changes,omitempty"`
+	// OverriddenBy are the changes that a later patch undid or replaced.
+	OverriddenBy []Override `json:"overriddenBy,omitempty"`
+}
+
+// Instance is a FluxInstance of the tree and what it was rendered from.
+type Instance struct {
+	Origin    Origin `json:"origin"`
+	Namespace string `json:"namespace"`
+	Name      string `json:"name"`
+	// Version of Flux that its range resolved to, with a leading v.
+	Version string `json:"version"`
+	// Distribution as it was passed.
+	Distribution string `json:"distribution"`
+}
+
+// Result of a render.
+type Result struct {
+	// Root of the tree: an absolute path that every Origin.Path is relative to.
+	Root string
+	// Objects in kustomize's order, followed by those of each FluxInstance.
+	Objects []Object
+	// Patches in the order in which they are applied. A kustomization that is
+	// reached on two ways has its patches here twice.
+	Patches   []Patch
+	Instances []Instance
+}
+
+// Options of Render.
+type Options struct {
+	// Path of a folder with a kustomization, of a folder of plain manifests
+	// (which are then all taken, as Flux takes them), or of one manifest.
+	Path string
+	// Root that no file may be outside of. Empty: the root of the Git
+	// repository that holds Path, else Path.
+	Root string
+	// Distribution of Flux for the FluxInstances of the tree: a folder in the
+	// layout of flux-operator's config/data, of one version of it, or of
+	// flux2's manifests; a gotk-components.yaml; or oci:// and a reference.
+	// Needed only where there is a FluxInstance.
+	Distribution string
+	// Limits on what is read. The zero value is DefaultLimits.
+	Limits Limits
+}
+
+// Error is a mistake in the tree, or in what was passed.
+type Error struct {
+	// Origin of the mistake. Without a path it is none of the tree's files.
+	Origin Origin
+	Err    error
+}
+
+// Error is "path:line: what is wrong".
+func (e *Error) Error() string {
+	switch {
+	case e.Origin.Path == "":
+		return e.Err.Error()
+	case e.Origin.Line == 0:
+		return fmt.Sprintf("%s: %s", e.Origin.Path, e.Err)
+	}
+	return fmt.Sprintf("%s:%d: %s", e.Origin.Path, e.Origin.Line, e.Err)
+}
+
+// Unwrap returns what is wrong without the place.
+func (e *Error) Unwrap() error { return e.Err }
+
+// building keeps builds apart: kustomize's schema is one for the whole process.
+var building sync.Mutex //nolint:gochecknoglobals // it guards a global of kustomize
+
+// Render builds the tree at opts.Path. Every mistake in the tree is an *Error.
+// One render runs at a time.
+func Render(ctx context.Context, opts Options) (*Result, error) {
+	building.Lock()
+	defer building.Unlock()
+	tree, err := openTree(opts.Path, opts.Root, opts.Limits)
+	if err != nil {
+		return nil, err
+	}
+	w := newWalk(ctx, tree)
+	built, err := w.build(tree.start)
+	if err != nil {
+		return nil, err
+	}
+	result := &Result{Root: tree.root, Objects: built.objects, Patches: built.patches}
+	if err := addInstances(ctx, result, built, opts); err != nil {
+		return nil, err
+	}
+	return result, nil
+}

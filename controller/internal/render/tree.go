@@ -1,0 +1,273 @@
+package render
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+	"strings"
+
+	"sigs.k8s.io/kustomize/api/konfig"
+	"sigs.k8s.io/kustomize/kyaml/filesys"
+)
+
+// Limits on what is read of a tree.
+type Limits struct {
+	// FileBytes of one file, TotalBytes of all files that the build reads.
+	FileBytes, TotalBytes int64
+	// Files that the build reads.
+	Files int
+	// Depth of kustomizations that name each other.
+	Depth int
+}
+
+// DefaultLimits are far above what a repository of manifests holds: the largest
+// bundle of CRDs in common use has some 5 MiB.
+func DefaultLimits() Limits {
+	return Limits{FileBytes: 16 << 20, TotalBytes: 256 << 20, Files: 20_000, Depth: 64}
+}
+
+// tree is a folder that is read below its root only. Everything that is read is
+// kept in memory, where kustomize then finds it: a build never reads the disk.
+type tree struct {
+	root   string // absolute, without symlinks; empty for a tree made in memory
+	start  string // what to build, relative to root
+	limits Limits
+	read   int64
+	files  map[string][]byte
+	made   string // a kustomization that stands for what start has not
+	memory filesys.FileSystem
+}
+
+// openTree finds the root of the tree that holds start.
+func openTree(start, root string, limits Limits) (*tree, error) {
+	if limits == (Limits{}) {
+		limits = DefaultLimits()
+	}
+	if start == "" {
+		return nil, &Error{Err: errors.New("no path to render was given")}
+	}
+	abs, err := filepath.Abs(start)
+	if err != nil {
+		return nil, &Error{Err: fmt.Errorf("find %s: %w", start, err)}
+	}
+	if abs, err = filepath.EvalSymlinks(abs); err != nil {
+		return nil, &Error{Err: fmt.Errorf("find %s: %w", start, unwrapPath(err))}
+	}
+	info, err := os.Stat(abs)
+	if err != nil {
+		return nil, &Error{Err: fmt.Errorf("find %s: %w", start, unwrapPath(err))}
+	}
+	top := abs
+	if !info.IsDir() {
+		top = filepath.Dir(abs)
+	}
+	if root == "" {
+		root = gitRoot(top)
+	}
+	if root, err = filepath.Abs(root); err == nil {
+		root, err = filepath.EvalSymlinks(root)
+	}
+	if err != nil {
+		return nil, &Error{Err: fmt.Errorf("find the root %s: %w", root, unwrapPath(err))}
+	}
+	rel, err := filepath.Rel(root, abs)
+	if err != nil || rel == ".." || strings.HasPrefix(rel, ".."+string(filepath.Separator)) {
+		return nil, &Error{Err: fmt.Errorf("%s is outside of the root %s", start, root)}
+	}
+	t := newTree(limits)
+	t.root, t.start = root, filepath.ToSlash(rel)
+	return t, nil
+}
+
+// newTree is an empty tree in memory.
+func newTree(limits Limits) *tree {
+	return &tree{limits: limits, start: ".", files: map[string][]byte{}, memory: filesys.MakeFsInMemory()}
+}
+
+// gitRoot is the closest folder at or above dir that holds .git, else dir.
+func gitRoot(dir string) string {
+	for at := dir; ; at = filepath.Dir(at) {
+		if _, err := os.Stat(filepath.Join(at, ".git")); err == nil {
+			return at
+		}
+		if at == filepath.Dir(at) {
+			return dir
+		}
+	}
+}
+
+// errOutside is a path that leaves the tree.
+var errOutside = errors.New("is outside of the tree")
+
+// resolve joins a path of a kustomization in dir, and refuses one that leaves
+// the tree, also through a symlink.
+func (t *tree) resolve(dir, name string) (string, error) {
+	if path.IsAbs(name) || filepath.IsAbs(name) {
+		return "", fmt.Errorf("%s is an absolute path; name it relative to the kustomization", name)
+	}
+	rel := path.Join(dir, filepath.ToSlash(name))
+	if rel == ".." || strings.HasPrefix(rel, "../") {
+		return "", fmt.Errorf("%s %w: --root says how far up it may reach", name, errOutside)
+	}
+	if t.root == "" {
+		return rel, nil
+	}
+	at, err := filepath.EvalSymlinks(filepath.Join(t.root, filepath.FromSlash(rel)))
+	if err != nil {
+		return "", fmt.Errorf("%s: %w", name, unwrapPath(err))
+	}
+	inside, err := filepath.Rel(t.root, at)
+	if err != nil || inside == ".." || strings.HasPrefix(inside, ".."+string(filepath.Separator)) {
+		return "", fmt.Errorf("%s is a symlink to a place that %w", name, errOutside)
+	}
+	return rel, nil
+}
+
+// isDir says whether a resolved path is a folder.
+func (t *tree) isDir(rel string) bool {
+	if t.root == "" {
+		return t.memory.IsDir(path.Join("/", rel))
+	}
+	info, err := os.Stat(filepath.Join(t.root, filepath.FromSlash(rel)))
+	return err == nil && info.IsDir()
+}
+
+// load reads a resolved file within the limits.
+func (t *tree) load(rel string) ([]byte, error) {
+	if content, ok := t.files[rel]; ok {
+		return content, nil
+	}
+	if t.root == "" {
+		return nil, fmt.Errorf("%s: %w", rel, fs.ErrNotExist)
+	}
+	file := filepath.Join(t.root, filepath.FromSlash(rel))
+	info, err := os.Stat(file)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", rel, unwrapPath(err))
+	}
+	switch {
+	case info.IsDir():
+		return nil, fmt.Errorf("%s is a folder", rel)
+	case !info.Mode().IsRegular():
+		return nil, fmt.Errorf("%s is not a regular file", rel)
+	case info.Size() > t.limits.FileBytes:
+		return nil, fmt.Errorf("%s has %d bytes, more than the %d that one file may have", rel, info.Size(), t.limits.FileBytes)
+	case t.read+info.Size() > t.limits.TotalBytes:
+		return nil, fmt.Errorf("the build reads more than %d bytes: stopped at %s", t.limits.TotalBytes, rel)
+	case len(t.files) >= t.limits.Files:
+		return nil, fmt.Errorf("the build reads more than %d files: stopped at %s", t.limits.Files, rel)
+	}
+	content, err := os.ReadFile(file) //nolint:gosec // resolve keeps it inside the tree
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", rel, unwrapPath(err))
+	}
+	return content, t.put(rel, content)
+}
+
+// put keeps a file in memory, as if it had been read.
+func (t *tree) put(rel string, content []byte) error {
+	t.read += int64(len(content))
+	t.files[rel] = content
+	if err := t.memory.WriteFile("/"+rel, content); err != nil {
+		return fmt.Errorf("keep %s: %w", rel, err)
+	}
+	return nil
+}
+
+// kustomizationFile returns the path and content of dir's kustomization, and an
+// empty path where there is none.
+func (t *tree) kustomizationFile(dir string) (string, []byte, error) {
+	if t.made != "" && path.Dir(t.made) == dir {
+		return t.made, t.files[t.made], nil
+	}
+	var found []string
+	var content []byte
+	for _, name := range konfig.RecognizedKustomizationFileNames() {
+		rel := path.Join(dir, name)
+		if t.root == "" {
+			if _, ok := t.files[rel]; !ok {
+				continue
+			}
+		} else if _, err := os.Lstat(filepath.Join(t.root, filepath.FromSlash(rel))); err != nil {
+			continue
+		}
+		if _, err := t.resolve(dir, name); err != nil {
+			return "", nil, &Error{Origin: Origin{Path: rel}, Err: err}
+		}
+		read, err := t.load(rel)
+		if err != nil {
+			return "", nil, &Error{Origin: Origin{Path: rel}, Err: err}
+		}
+		found, content = append(found, rel), read
+	}
+	if len(found) > 1 {
+		return "", nil, &Error{Origin: Origin{Path: found[1]}, Err: fmt.Errorf("%s is there too: a folder has one kustomization", found[0])}
+	}
+	if len(found) == 0 {
+		return "", nil, nil
+	}
+	return found[0], content, nil
+}
+
+// manifests are what Flux takes of a folder without a kustomization: its YAML
+// files and those of the folders below, and folders that have a kustomization.
+func (t *tree) manifests(dir string) ([]string, error) {
+	var found []string
+	top := filepath.Join(t.root, filepath.FromSlash(dir))
+	err := filepath.WalkDir(top, func(at string, entry fs.DirEntry, err error) error {
+		if err != nil || at == top {
+			return err
+		}
+		rel, err := filepath.Rel(top, at)
+		if err != nil {
+			return err
+		}
+		rel = filepath.ToSlash(rel)
+		if entry.IsDir() {
+			if strings.HasPrefix(entry.Name(), ".") {
+				return fs.SkipDir
+			}
+			file, _, err := t.kustomizationFile(path.Join(dir, rel))
+			if err != nil {
+				return err
+			}
+			if file != "" {
+				found = append(found, rel)
+				return fs.SkipDir
+			}
+			return nil
+		}
+		if ext := path.Ext(rel); ext == ".yaml" || ext == ".yml" {
+			found = append(found, rel)
+		}
+		if len(found) > t.limits.Files {
+			return fmt.Errorf("there are more than %d files", t.limits.Files)
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, asError(Origin{Path: dir}, err)
+	}
+	return found, nil
+}
+
+// unwrapPath takes the path out of an error that the caller names anyway.
+func unwrapPath(err error) error {
+	var in *fs.PathError
+	if errors.As(err, &in) {
+		return in.Err
+	}
+	return err
+}
+
+// asError puts a place to an error that has none yet.
+func asError(at Origin, err error) error {
+	var placed *Error
+	if errors.As(err, &placed) {
+		return err
+	}
+	return &Error{Origin: at, Err: err}
+}

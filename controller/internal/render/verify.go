@@ -1,0 +1,192 @@
+package render
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+
+	"sigs.k8s.io/kustomize/api/builtins" //nolint:staticcheck // kustomize has no other way to apply one patch
+	"sigs.k8s.io/kustomize/api/resmap"
+	"sigs.k8s.io/kustomize/api/resource"
+	"sigs.k8s.io/kustomize/api/types"
+	"sigs.k8s.io/yaml"
+)
+
+// entry is a patch about to be applied.
+type entry struct {
+	list    string
+	index   int
+	kind    string
+	file    string
+	target  string
+	plugin  resmap.Transformer
+	matched []*resource.Resource
+}
+
+// apply applies one patch and notes what it did.
+func (w *walk) apply(k *kustomization, e entry, m resmap.ResMap) error {
+	origin, comment, reported := w.reported(k, e.list, e.index)
+	before := map[*resource.Resource]map[string]any{}
+	ids := map[*resource.Resource]string{}
+	p := Patch{Origin: origin, List: e.list, Index: e.index, Kind: e.kind, File: e.file, Target: e.target, Comment: comment}
+	for _, res := range e.matched {
+		ids[res] = resourceID(res)
+		p.Matched = append(p.Matched, ids[res])
+		if !reported {
+			continue
+		}
+		content, err := snapshot(res)
+		if err != nil {
+			return asError(origin, err)
+		}
+		before[res] = content
+	}
+	if err := e.plugin.Transform(m); err != nil {
+		return asError(origin, fmt.Errorf("apply the patch to %s: %w", cmp.Or(e.target, "its objects"), err))
+	}
+	if !reported {
+		return nil
+	}
+	left := m.Resources()
+	var objects []*resource.Resource // of each change
+	for _, res := range e.matched {
+		if !slices.Contains(left, res) {
+			p.Changes = append(p.Changes, Change{Target: ids[res], Before: before[res]})
+			objects = append(objects, res)
+			continue
+		}
+		after, err := snapshot(res)
+		if err != nil {
+			return asError(origin, err)
+		}
+		for _, c := range diff(before[res], after) {
+			c.Target = ids[res]
+			p.Changes = append(p.Changes, c)
+			objects = append(objects, res)
+		}
+	}
+	w.patches = append(w.patches, p)
+	w.overridden(objects)
+	return nil
+}
+
+// dropInternal takes kustomize's own annotations out of an object.
+func dropInternal(content map[string]any) {
+	meta, ok := content["metadata"].(map[string]any)
+	if !ok {
+		return
+	}
+	annotations, ok := meta["annotations"].(map[string]any)
+	if !ok {
+		return
+	}
+	for key := range annotations {
+		if strings.HasPrefix(key, "internal.config.kubernetes.io/") {
+			delete(annotations, key)
+		}
+	}
+	if len(annotations) == 0 {
+		delete(meta, "annotations")
+	}
+}
+
+// patchesList applies the entries of patches and of patchesJson6902.
+func (w *walk) patchesList(k *kustomization, list string, patches []types.Patch, m resmap.ResMap) error {
+	for i, patch := range patches {
+		origin, _, _ := w.reported(k, list, i)
+		text := patch.Patch
+		e := entry{list: list, index: i, target: selector(patch.Target)}
+		if patch.Path != "" {
+			content, err := (loader{w.tree, k.dir}).Load(patch.Path)
+			if err != nil {
+				return asError(origin, fmt.Errorf("read the patch: %w", err))
+			}
+			text = string(content)
+			e.file = relative(k.dir, patch.Path)
+		}
+		config, err := yaml.Marshal(patch)
+		if err != nil {
+			return asError(origin, fmt.Errorf("read the patch: %w", err))
+		}
+		plugin := builtins.NewPatchTransformerPlugin()
+		if err := plugin.Config(w.helpers(k.dir), config); err != nil {
+			return asError(origin, fmt.Errorf("read the patch: %w", err))
+		}
+		e.plugin = plugin
+		if e.kind = kindOf(text); e.kind == StrategicMerge && patch.Target == nil {
+			if e.matched, e.target, err = w.named(m, text); err != nil {
+				return asError(origin, err)
+			}
+		} else if patch.Target != nil {
+			if e.matched, err = m.Select(*patch.Target); err != nil {
+				return asError(origin, fmt.Errorf("read the target %s: %w", e.target, err))
+			}
+		}
+		if err := w.apply(k, e, m); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// kindOf tells a list of JSON 6902 operations from a strategic merge patch.
+func kindOf(text string) string {
+	var list []any
+	if err := yaml.Unmarshal([]byte(text), &list); err == nil && len(list) > 0 {
+		return JSON6902
+	}
+	return StrategicMerge
+}
+
+// named are the objects that a strategic merge patch names itself.
+func (w *walk) named(m resmap.ResMap, text string) ([]*resource.Resource, string, error) {
+	patches, err := w.factory.RF().SliceFromBytes([]byte(text))
+	if err != nil {
+		return nil, "", fmt.Errorf("read the patch: %w", err)
+	}
+	var found []*resource.Resource
+	var names []string
+	for _, patch := range patches {
+		names = append(names, resourceID(patch))
+		res, err := m.GetById(patch.OrgId())
+		if err != nil {
+			return nil, "", fmt.Errorf("the patch names %s, which is not there", resourceID(patch))
+		}
+		found = append(found, res)
+	}
+	return found, strings.Join(names, ", "), nil
+}
+
+// patchesStrategicMerge applies the older list of patches.
+func (w *walk) patchesStrategicMerge(k *kustomization, m resmap.ResMap) error {
+	for i, patch := range k.PatchesStrategicMerge { //nolint:staticcheck // deprecated, and still built
+		origin, _, _ := w.reported(k, "patchesStrategicMerge", i)
+		e := entry{list: "patchesStrategicMerge", index: i, kind: StrategicMerge}
+		text := string(patch)
+		if _, err := w.factory.RF().SliceFromBytes([]byte(text)); err != nil {
+			content, err := (loader{w.tree, k.dir}).Load(text)
+			if err != nil {
+				return asError(origin, fmt.Errorf("read the patch: %w", err))
+			}
+			e.file, text = relative(k.dir, text), string(content)
+		}
+		var err error
+		if e.matched, e.target, err = w.named(m, text); err != nil {
+			return asError(origin, err)
+		}
+		config, err := yaml.Marshal(map[string]any{"patches": text})
+		if err != nil {
+			return asError(origin, fmt.Errorf("read the patch: %w", err))
+		}
+		plugin := builtins.NewPatchStrategicMergeTransformerPlugin()
+		if err := plugin.Config(w.helpers(k.dir), config); err != nil {
+			return asError(origin, fmt.Errorf("read the patch: %w", err))
+		}
+		e.plugin = plugin
+		if err := w.apply(k, e, m); err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -1,0 +1,125 @@
+package render
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"sigs.k8s.io/kustomize/api/builtins" //nolint:staticcheck // kustomize has no other way to apply one patch
+	"sigs.k8s.io/kustomize/api/resmap"
+	"sigs.k8s.io/kustomize/api/types"
+	"sigs.k8s.io/kustomize/kyaml/resid"
+	"sigs.k8s.io/yaml"
+)
+
+// replicas applies the counts, which kustomize sets on these kinds.
+func (w *walk) replicas(k *kustomization, m resmap.ResMap) error {
+	kinds := []string{"Deployment", "ReplicaSet", "ReplicationController", "StatefulSet"}
+	for i, replica := range k.Replicas {
+		e := entry{list: "replicas", index: i, kind: Replicas, target: "name=" + replica.Name}
+		plugin := &builtins.ReplicaCountTransformerPlugin{Replica: replica}
+		for _, kind := range kinds {
+			plugin.FieldSpecs = append(plugin.FieldSpecs, types.FieldSpec{
+				Gvk: resid.Gvk{Kind: kind}, Path: "spec/replicas", CreateIfNotPresent: true,
+			})
+		}
+		e.plugin = plugin
+		e.matched = m.GetMatchingResourcesByAnyId(func(id resid.ResId) bool {
+			return id.Name == replica.Name && slices.Contains(kinds, id.Kind)
+		})
+		if err := w.apply(k, e, m); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// images applies the image overrides to the containers of every kind.
+func (w *walk) images(k *kustomization, m resmap.ResMap) error {
+	for i, image := range k.Images {
+		e := entry{list: "images", index: i, kind: Images, target: "name=" + image.Name}
+		e.plugin = &builtins.ImageTagTransformerPlugin{ImageTag: image, FieldSpecs: []types.FieldSpec{
+			{Path: "spec/containers[]/image"},
+			{Path: "spec/initContainers[]/image"},
+			{Path: "spec/template/spec/containers[]/image"},
+			{Path: "spec/template/spec/initContainers[]/image"},
+			{Path: "spec/jobTemplate/spec/template/spec/containers[]/image"},
+			{Path: "spec/jobTemplate/spec/template/spec/initContainers[]/image"},
+		}}
+		for _, res := range m.Resources() {
+			if runs(res, image.Name) {
+				e.matched = append(e.matched, res)
+			}
+		}
+		if err := w.apply(k, e, m); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// replacements copies values from one object to others.
+func (w *walk) replacements(k *kustomization, m resmap.ResMap) error {
+	for i, field := range k.Replacements {
+		origin, _, _ := w.reported(k, "replacements", i)
+		e := entry{list: "replacements", index: i, kind: Replacement}
+		config, err := yaml.Marshal(map[string]any{"replacements": []types.ReplacementField{field}})
+		if err != nil {
+			return asError(origin, fmt.Errorf("read the replacement: %w", err))
+		}
+		plugin := &builtins.ReplacementTransformerPlugin{}
+		if err := plugin.Config(w.helpers(k.dir), config); err != nil {
+			return asError(origin, fmt.Errorf("read the replacement: %w", err))
+		}
+		e.plugin = plugin
+		targets := field.Targets
+		if field.Path != "" {
+			e.file = relative(k.dir, field.Path)
+			if targets, err = w.replacementTargets(k, field.Path); err != nil {
+				return asError(origin, err)
+			}
+		}
+		var names []string
+		for _, target := range targets {
+			if target.Select == nil {
+				continue
+			}
+			names = append(names, selector(target.Select))
+			found, err := m.Select(*target.Select)
+			if err != nil {
+				return asError(origin, fmt.Errorf("read the target %s: %w", selector(target.Select), err))
+			}
+			for _, res := range found {
+				if !slices.Contains(e.matched, res) {
+					e.matched = append(e.matched, res)
+				}
+			}
+		}
+		e.target = strings.Join(names, ", ")
+		if err := w.apply(k, e, m); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// replacementTargets are those of a file, which holds one replacement or a list.
+func (w *walk) replacementTargets(k *kustomization, file string) ([]*types.TargetSelector, error) {
+	content, err := (loader{w.tree, k.dir}).Load(file)
+	if err != nil {
+		return nil, fmt.Errorf("read the replacement: %w", err)
+	}
+	var many []types.Replacement
+	if err := yaml.Unmarshal(content, &many); err != nil {
+		var one types.Replacement
+		if err := yaml.Unmarshal(content, &one); err != nil {
+			return nil, fmt.Errorf("read the replacement: %w", err)
+		}
+		many = []types.Replacement{one}
+	}
+	var targets []*types.TargetSelector
+	for _, replacement := range many {
+		targets = append(targets, replacement.Targets...)
+	}
+	return targets, nil
+}
