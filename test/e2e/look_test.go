@@ -26,8 +26,12 @@ func eventually(t *testing.T, limit time.Duration, what string, look func(contex
 	began := time.Now()
 	ticker := time.NewTicker(lookEvery)
 	defer ticker.Stop()
-	for {
-		ok, seen := look(ctx)
+	for seen := "nothing"; ; {
+		ok, now := look(ctx)
+		if ctx.Err() == nil {
+			// What a look says that time cut off hides what was seen before.
+			seen = now
+		}
 		if ok {
 			t.Logf("%s after %.1f s: %s", what, time.Since(began).Seconds(), seen)
 			return
