@@ -255,7 +255,10 @@ type Lifeline struct {
 	metav1.ObjectMeta `json:"metadata,omitempty"`
 
 	// +required
-	Spec   LifelineSpec   `json:"spec"`
+	Spec LifelineSpec `json:"spec"`
+	// Status of an object that nobody has looked at yet speaks of no generation:
+	// without that, a health check takes it for one that is well.
+	// +kubebuilder:default={"observedGeneration":-1}
 	Status LifelineStatus `json:"status,omitempty"`
 }
 

@@ -277,7 +277,10 @@ type ClusterRule struct {
 	metav1.ObjectMeta `json:"metadata,omitempty"`
 
 	// +required
-	Spec   RuleSpec   `json:"spec"`
+	Spec RuleSpec `json:"spec"`
+	// Status of an object that nobody has looked at yet speaks of no generation:
+	// without that, a health check takes it for one that is well.
+	// +kubebuilder:default={"observedGeneration":-1}
 	Status RuleStatus `json:"status,omitempty"`
 }
 
@@ -309,7 +312,10 @@ type Rule struct {
 	metav1.ObjectMeta `json:"metadata,omitempty"`
 
 	// +required
-	Spec   RuleSpec   `json:"spec"`
+	Spec RuleSpec `json:"spec"`
+	// Status of an object that nobody has looked at yet speaks of no generation:
+	// without that, a health check takes it for one that is well.
+	// +kubebuilder:default={"observedGeneration":-1}
 	Status RuleStatus `json:"status,omitempty"`
 }
 

@@ -34,6 +34,12 @@ func TestDefaults(t *testing.T) {
 		"lag is not on by itself":         {kind: lifeline, path: []string{"spec", "lag"}, want: nil},
 		"a lag's threshold":               {kind: lifeline, set: `spec: {lag: {}}`, path: []string{"spec", "lag"}, want: map[string]any{"threshold": "2m"}},
 		"a threshold that is set":         {kind: lifeline, set: `spec: {lag: {threshold: 90s}}`, path: []string{"spec", "lag"}, want: map[string]any{"threshold": "90s"}},
+		// To Flux and kubectl wait, an object without it would be one that is well.
+		"the generation of a status before the first": {
+			kind: clusterRule, path: []string{"status"}, want: map[string]any{"observedGeneration": int64(-1)},
+		},
+		"that of a Rule":     {kind: rule, path: []string{"status"}, want: map[string]any{"observedGeneration": int64(-1)}},
+		"that of a Lifeline": {kind: lifeline, path: []string{"status"}, want: map[string]any{"observedGeneration": int64(-1)}},
 		"an Intervention has none": {
 			kind: intervention, path: []string{"spec"}, want: minimal(t, intervention, "any").Object["spec"],
 		},

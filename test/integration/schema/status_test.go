@@ -76,20 +76,24 @@ func TestStatusSubresource(t *testing.T) {
 // nobody who may create an Intervention can give it a final phase with that.
 func TestStatusIsNotCreated(t *testing.T) {
 	t.Parallel()
-	for kind, status := range map[string]string{
-		clusterRule:  `status: {observedGeneration: 7}`,
-		rule:         `status: {observedGeneration: 7}`,
-		lifeline:     `status: {survives: true}`,
-		intervention: `status: {phase: Done}`,
+	unseen := map[string]any{"observedGeneration": int64(-1)}
+	for kind, tc := range map[string]struct {
+		status string
+		want   any
+	}{
+		clusterRule:  {`status: {observedGeneration: 7}`, unseen},
+		rule:         {`status: {observedGeneration: 7}`, unseen},
+		lifeline:     {`status: {survives: true}`, unseen},
+		intervention: {status: `status: {phase: Done}`},
 	} {
 		t.Run(kind, func(t *testing.T) {
 			t.Parallel()
-			created, err := tryCreate(t.Context(), with(t, minimal(t, kind, "with-status"), status))
+			created, err := tryCreate(t.Context(), with(t, minimal(t, kind, "with-status"), tc.status))
 			if err != nil {
 				t.Fatal(err)
 			}
-			if got := created.Object["status"]; got != nil {
-				t.Errorf("status = %v, want none", got)
+			if diff := cmp.Diff(tc.want, created.Object["status"]); diff != "" {
+				t.Errorf("status (-want +got):\n%s", diff)
 			}
 		})
 	}
