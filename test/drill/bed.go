@@ -38,6 +38,8 @@ const (
 // bed is a cluster with one variant on it.
 type bed struct {
 	variant string
+	// setup is the digest of what is installed.
+	setup   string
 	root    string
 	cluster *cluster.Cluster
 	git     *gitserver.Server
@@ -59,8 +61,8 @@ func home(controller string) string {
 // newBed starts a cluster, installs a variant and returns when commits are live.
 // Programs and images that the cache lacks are built first. Nothing is left of a bed
 // that fails.
-func newBed(ctx context.Context, variant, root string, out io.Writer) (_ *bed, err error) {
-	b := &bed{variant: variant, root: root}
+func newBed(ctx context.Context, variant, setup, root string, out io.Writer) (_ *bed, err error) {
+	b := &bed{variant: variant, setup: setup, root: root}
 	defer func() {
 		if err != nil {
 			err = errors.Join(fmt.Errorf("making a cluster with %s: %w", variant, err), b.close())
@@ -190,31 +192,16 @@ func (b *bed) place(ctx context.Context) (moved bool, err error) {
 	ctx, cancel := context.WithTimeout(ctx, placeTimeout)
 	defer cancel()
 	for _, controller := range controllers() {
-		leader, node, err := b.flux.Leader(ctx, controller)
+		placed, err := b.flux.Placed(ctx, controller, home(controller))
 		if err != nil {
 			return false, err
 		}
-		if node != home(controller) {
-			moved = true
-			if err := b.flux.Place(ctx, controller, home(controller)); err != nil {
-				return false, err
-			}
+		if placed {
 			continue
 		}
-		pods, err := b.flux.Pods(ctx, controller)
-		if err != nil {
+		moved = true
+		if err := b.flux.Place(ctx, controller, home(controller)); err != nil {
 			return false, err
-		}
-		// The scheduler can miss that a node has just been cordoned, and a soft
-		// spread allows what follows.
-		for i := range pods {
-			if pods[i].Name == leader || pods[i].Spec.NodeName != node || pods[i].DeletionTimestamp != nil {
-				continue
-			}
-			moved = true
-			if err := b.client.Delete(ctx, &pods[i], client.Preconditions{UID: &pods[i].UID}); client.IgnoreNotFound(err) != nil {
-				return false, fmt.Errorf("moving pod %s away from its leader: %w", pods[i].Name, err)
-			}
 		}
 	}
 	return moved, nil

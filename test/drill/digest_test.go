@@ -21,8 +21,12 @@ func TestDigest(t *testing.T) {
 	digests := func() map[string]string {
 		t.Helper()
 		out := map[string]string{}
+		program, err := measuring(root)
+		if err != nil {
+			t.Fatal(err)
+		}
 		for _, variant := range variants() {
-			d, err := digest(root, variant)
+			d, err := digest(root, variant, program)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -38,6 +42,9 @@ func TestDigest(t *testing.T) {
 	write("patches/flux-ha/lease.yaml", "15s")
 	write("manifests/base/deployment.yaml", "replicas: 2")
 	write("controller/main.go", "package main")
+	for _, dir := range []string{"cluster", "drill", "e2e/gitops", "faults", "fluxrun", "gitserver", "images", "stall"} {
+		write("test/"+dir+"/x.go", "package x")
+	}
 	tests := map[string]struct {
 		file string
 		want []string // variants whose digest changes
@@ -47,6 +54,10 @@ func TestDigest(t *testing.T) {
 		"a new patch":         {"patches/flux-ha/new.yaml", []string{variantPatches, variantMainstay}},
 		"a manifest":          {"manifests/base/deployment.yaml", []string{variantMainstay}},
 		"the program":         {"controller/main.go", []string{variantMainstay}},
+		"a fault":             {"test/faults/all.go", variants()},
+		"the cluster":         {"test/cluster/internal/host/network.go", variants()},
+		"the meter":           {"test/stall/measure.go", variants()},
+		"a test of a fault":   {"test/faults/all_test.go", nil},
 		"a test":              {"controller/main_test.go", nil},
 		"a page":              {"flux/README.md", nil},
 	}
@@ -66,13 +77,13 @@ func TestDigest(t *testing.T) {
 			}
 		})
 	}
-	if _, err := digest(root, "other"); err == nil {
+	if _, err := digest(root, "other", ""); err == nil {
 		t.Error("no error for an unknown variant")
 	}
 	if err := os.Remove(filepath.Join(root, "tools/etcd/go.mod")); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := digest(root, variantStock); err == nil {
+	if _, err := digest(root, variantStock, ""); err == nil {
 		t.Error("no error for a file that is missing")
 	}
 }

@@ -25,16 +25,21 @@ type drill struct {
 	store    *record.Store
 	faults   []faults.Fault
 	progress *progress
-	// setups are the digests of what the variants install.
-	setups map[string]string
-	bed    *bed // the cluster that stands, nil when none does
+	// measuring is the digest of this program, and setups those of the variants with it.
+	measuring string
+	setups    map[string]string
+	bed       *bed // the cluster that stands, nil when none does
 }
 
 // resume finds out which runs have a record that still holds.
 func (d *drill) resume() error {
 	d.setups = map[string]string{}
+	var err error
+	if d.measuring, err = measuring(d.root); err != nil {
+		return fmt.Errorf("finding out what measures: %w", err)
+	}
 	for _, variant := range d.opts.variants {
-		setup, err := digest(d.root, variant)
+		setup, err := digest(d.root, variant, d.measuring)
 		if err != nil {
 			return fmt.Errorf("finding out what variant %s installs: %w", variant, err)
 		}
@@ -146,7 +151,11 @@ func (d *drill) ready(ctx context.Context, variant string) (rebuilt string, err 
 		d.progress.say("ending the cluster: %v", err)
 	}
 	began := time.Now()
-	bed, err := newBed(ctx, variant, d.root, d.progress.out)
+	// What is installed now need not be what was there when the drill began.
+	if d.setups[variant], err = digest(d.root, variant, d.measuring); err != nil {
+		return rebuilt, fmt.Errorf("finding out what variant %s installs: %w", variant, err)
+	}
+	bed, err := newBed(ctx, variant, d.setups[variant], d.root, d.progress.out)
 	if err != nil {
 		return rebuilt, err
 	}

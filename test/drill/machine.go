@@ -3,8 +3,11 @@ package main
 import (
 	"fmt"
 	"os"
+	"path/filepath"
 	"runtime"
 	"strings"
+
+	"github.com/mainstay-dev/mainstay/test/drill/record"
 )
 
 // machine says in a few words what the drill runs on. What this system does not tell
@@ -21,4 +24,36 @@ func machine() string {
 		words = append(words, "Linux "+strings.TrimSpace(string(release)))
 	}
 	return strings.Join(words, ", ")
+}
+
+// host is where Linux tells what it does.
+type host struct{ loadavg, links string }
+
+func thisHost() host { return host{loadavg: "/proc/loadavg", links: "/sys/class/net"} }
+
+// load is how busy the machine is; nil where it does not tell.
+func (h host) load() *record.Load {
+	average, err := h.average()
+	if err != nil {
+		return nil
+	}
+	// Each cluster with real workers has a bridge.
+	bridges, err := filepath.Glob(filepath.Join(h.links, "mainstay[0-9]*"))
+	if err != nil {
+		return nil
+	}
+	return &record.Load{Before: average, After: average, Clusters: len(bridges)}
+}
+
+// average is the load average of one minute.
+func (h host) average() (float64, error) {
+	content, err := os.ReadFile(h.loadavg)
+	if err != nil {
+		return 0, fmt.Errorf("reading the load average: %w", err)
+	}
+	var average float64
+	if _, err := fmt.Sscan(string(content), &average); err != nil {
+		return 0, fmt.Errorf("reading the load average of %q: %w", content, err)
+	}
+	return average, nil
 }

@@ -38,9 +38,10 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 		return err
 	}
 	root, err := tools.Root()
-	if err != nil {
+	if err != nil && (!opts.reportOnly || opts.out == "") {
 		return err
 	}
+	opts.out = opts.folder(root)
 	store, err := record.Open(filepath.Join(opts.out, "runs"))
 	if err != nil {
 		return err
@@ -54,6 +55,9 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	}
 	if opts.reportOnly {
 		return d.report()
+	}
+	if len(d.progress.items) == 0 {
+		return errors.New("these flags choose no run: -short has clusterip-broken and worker-dead with kustomize-controller, and stock only the first")
 	}
 	if opts.fresh && !opts.list {
 		for _, it := range d.progress.items {

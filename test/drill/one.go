@@ -18,9 +18,10 @@ const (
 	// longest of the periods, of polls and of renewals, that it may meet.
 	baseline = 10 * time.Second
 	phase    = 10 * time.Second
-	// injectTimeout and healTimeout bound what a fault takes. Healing starts a whole
-	// cluster at most.
-	injectTimeout = 2 * time.Minute
+	// injectTimeout and healTimeout bound what a fault takes. Injecting waits up to two
+	// minutes, for a drain or for a first kill, and healing starts a whole cluster at
+	// most.
+	injectTimeout = 3 * time.Minute
 	healTimeout   = 3 * time.Minute
 )
 
@@ -47,7 +48,7 @@ func (d *drill) one(ctx context.Context, it item, run *record.Run) (err error) {
 	if err != nil {
 		return err
 	}
-	run.Versions = d.bed.versions
+	run.Versions, run.Setup = d.bed.versions, d.bed.setup
 	s.target.Cluster = d.bed.cluster
 	if it.Controller != "" {
 		s.target.Worker, s.target.Namespace, s.target.App = home(it.Controller), fluxNamespace, it.Controller
@@ -65,7 +66,8 @@ func (d *drill) one(ctx context.Context, it item, run *record.Run) (err error) {
 	}
 
 	s.at, s.since = s.meter.Now(), time.Now()
-	s.seen.watch(ctx, s.since)
+	run.Load = thisHost().load()
+	s.seen.watch(ctx, s.since, func() bool { return s.meter.Stalled(s.at) })
 	err = d.shoot(ctx, &s, run)
 	run.Evidence = s.seen.finish(ctx)
 	run.Evidence.Rebuilt = rebuilt
@@ -87,7 +89,8 @@ func (d *drill) shoot(ctx context.Context, s *shot, run *record.Run) error {
 	if err := s.fault.Inject(injecting, s.target); err != nil {
 		return err
 	}
-	d.progress.say("%s is in force after %.1f s", s.fault.Name, time.Since(s.since).Seconds())
+	run.InjectSeconds = time.Since(s.since).Seconds()
+	d.progress.say("%s is in force after %.1f s", s.fault.Name, run.InjectSeconds)
 	healed := make(chan error, 1)
 	go func() { healed <- d.healInTime(ctx, s) }()
 	err := d.observe(ctx, s)
@@ -95,6 +98,9 @@ func (d *drill) shoot(ctx context.Context, s *shot, run *record.Run) error {
 		var result stall.Result
 		result, err = s.meter.Measure(s.at, baseline)
 		run.Measured = &result
+		if after := thisHost().load(); run.Load != nil && after != nil {
+			run.Load.After = after.Before
+		}
 	}
 	return errors.Join(err, <-healed)
 }
@@ -110,16 +116,15 @@ func (d *drill) healInTime(ctx context.Context, s *shot) error {
 	return d.heal(ctx, s)
 }
 
-// observe waits until commits have been live again for a while, or the cap is over.
+// observe waits until commits have been live again for a while without a gap, or the
+// cap is over. A commit that slips through before the fault bites does not end it.
 func (d *drill) observe(ctx context.Context, s *shot) error {
 	recovered, err := s.meter.AwaitRecovery(ctx, s.at, s.item.limit)
 	if err != nil || !recovered {
 		return err
 	}
-	s.seen.recovered()
 	d.progress.say("live again %.1f s after the fault", time.Since(s.since).Seconds())
-	left := s.item.limit - time.Since(s.since)
-	if err := pause(ctx, min(left, afterwards(s.item.Variant, s.item.Fault, d.opts.short))); err != nil {
+	if err := s.meter.AwaitCalm(ctx, s.at, afterwards(s.item.Key, d.opts.short), s.item.limit); err != nil {
 		return err
 	}
 	return s.meter.Err()

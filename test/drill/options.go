@@ -51,11 +51,11 @@ func parse(args, known []string) (options, error) {
 	flags.StringVar(&hit, "controllers", strings.Join(controllers(), ","), "whose leader's worker, or whose process, is hit")
 	flags.DurationVar(&o.limit, "cap", defaultCap, "how long a fault is given to be recovered from")
 	flags.IntVar(&o.runs, "runs", 1, "how often to run each fault on the variants other than stock; a p95 needs 20")
-	flags.BoolVar(&o.short, "short", false, "run a few faults with short caps, in under 15 minutes")
+	flags.BoolVar(&o.short, "short", false, "run a few faults with short caps, in about 15 minutes")
 	flags.BoolVar(&o.fresh, "fresh", false, "forget the records of the runs that are chosen")
 	flags.BoolVar(&o.reportOnly, "report", false, "run nothing, write the report of what is recorded")
 	flags.BoolVar(&o.list, "list", false, "run nothing, print the faults and the runs that are left")
-	flags.StringVar(&o.out, "out", "", "folder for records and report (default build/drill, with -short build/drill/short)")
+	flags.StringVar(&o.out, "out", "", "folder for records and report (default build/drill in the checkout, with -short build/drill/short)")
 	flags.StringVar(&o.docs, "docs", "", "folder whose recovery.md and recovery-stall.svg get the report too")
 	if err := flags.Parse(args); err != nil {
 		return o, err
@@ -73,13 +73,19 @@ func parse(args, known []string) (options, error) {
 	if o.runs < 1 {
 		err[0] = errors.Join(err[0], fmt.Errorf("-runs: %d is below 1", o.runs))
 	}
-	if o.out == "" {
-		o.out = filepath.Join("build", "drill")
-		if o.short {
-			o.out = filepath.Join(o.out, "short")
-		}
-	}
 	return o, errors.Join(err[:]...)
+}
+
+// folder is where records and report are, in a checkout unless -out says otherwise.
+func (o options) folder(root string) string {
+	switch {
+	case o.out != "":
+		return o.out
+	case o.short:
+		return filepath.Join(root, "build", "drill", "short")
+	default:
+		return filepath.Join(root, "build", "drill")
+	}
 }
 
 // choose returns those of known that a list with commas names, in the order of
@@ -88,7 +94,10 @@ func choose(flagName, list string, known []string) ([]string, error) {
 	if list == "" {
 		return known, nil
 	}
-	wanted := strings.Split(list, ",")
+	wanted := strings.FieldsFunc(list, func(r rune) bool { return r == ',' || r == ' ' })
+	if len(wanted) == 0 {
+		return nil, fmt.Errorf("-%s: %q has no name in it, there are: %s", flagName, list, strings.Join(known, ", "))
+	}
 	for _, name := range wanted {
 		if !slices.Contains(known, name) {
 			return nil, fmt.Errorf("-%s: there is no %q, there are: %s", flagName, name, strings.Join(known, ", "))

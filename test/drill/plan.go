@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/mainstay-dev/mainstay/test/drill/record"
+	"github.com/mainstay-dev/mainstay/test/stall"
 )
 
 // subject is what the plan needs to know of a fault.
@@ -82,19 +83,24 @@ func inShort(key record.Key, limit time.Duration) (time.Duration, bool) {
 	return min(limit, shortCap), slices.Contains([]string{faultIncident, faultWorkerDead}, key.Fault)
 }
 
-// afterwards is how long a fault stays in force and is measured once the first commit
-// made after it is live: what it does later than that would not be seen otherwise.
-func afterwards(variant, fault string, short bool) time.Duration {
+// afterwards is for how long a fault stays in force and is measured while commits are
+// live without a gap: what it does later than that is not seen. It is longer than the
+// longest gap that is none, so that one that has begun is told from the calm.
+func afterwards(key record.Key, short bool) time.Duration {
 	switch {
 	case short:
-		return 10 * time.Second
-	case fault == "kubelet-dead" && variant == variantStock:
+		return 2 * stall.MaxGap
+	case key.Fault == "kubelet-dead" && key.Variant == variantStock:
 		// The pods work on. Kubernetes replaces them after 50 s and 300 s more, and
 		// that is when something may stop.
 		return 450 * time.Second
-	case fault == "kubelet-dead":
+	case key.Fault == "kubelet-dead":
 		// The patches make that 50 s and 10 s.
 		return 150 * time.Second
+	case key.Number == 1:
+		// The first run finds a fault that bites only once a lease, a cache or an open
+		// connection is at its end.
+		return 90 * time.Second
 	default:
 		return 30 * time.Second
 	}

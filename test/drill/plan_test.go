@@ -2,6 +2,7 @@ package main
 
 import (
 	"errors"
+	"strings"
 	"testing"
 	"time"
 
@@ -78,7 +79,7 @@ func TestParse(t *testing.T) {
 	known := []string{"worker-dead", "etcd-paused"}
 	full := options{
 		variants: variants(), controllers: controllers(), faults: known,
-		limit: 10 * time.Minute, runs: 1, out: "build/drill",
+		limit: 10 * time.Minute, runs: 1,
 	}
 	tests := map[string]struct {
 		args    []string
@@ -93,9 +94,11 @@ func TestParse(t *testing.T) {
 				o.limit, o.runs, o.fresh = 90*time.Second, 20, true
 			}, "",
 		},
-		"the short drill has a folder of its own": {
-			[]string{"-short"}, func(o *options) { o.short, o.out = true, "build/drill/short" }, "",
+		"the short drill": {
+			[]string{"-short"}, func(o *options) { o.short = true }, "",
 		},
+		"a comma at the end": {[]string{"-faults", "etcd-paused, "}, func(o *options) { o.faults = []string{"etcd-paused"} }, ""},
+		"a comma alone":      {[]string{"-faults", ","}, nil, `-faults: "," has no name in it, there are: worker-dead, etcd-paused`},
 		"an unknown fault":   {[]string{"-faults", "flood"}, nil, `-faults: there is no "flood", there are: worker-dead, etcd-paused`},
 		"an unknown variant": {[]string{"-variants", "none"}, nil, `-variants: there is no "none", there are: stock, patches, mainstay`},
 		"no time":            {[]string{"-cap", "0s"}, nil, "-cap: 0s is below 1s"},
@@ -118,6 +121,51 @@ func TestParse(t *testing.T) {
 			test.change(&want)
 			if diff := cmp.Diff(want, got, cmp.AllowUnexported(options{})); diff != "" {
 				t.Errorf("options (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestFolder(t *testing.T) {
+	for want, opts := range map[string]options{
+		"/src/build/drill":       {},
+		"/src/build/drill/short": {short: true},
+		"elsewhere":              {short: true, out: "elsewhere"},
+	} {
+		if got := opts.folder("/src"); got != want {
+			t.Errorf("folder of %+v = %s, want %s", opts, got, want)
+		}
+	}
+}
+
+// Flags that exclude each other are no drill that passes.
+func TestNothingChosen(t *testing.T) {
+	out := t.TempDir()
+	err := run(t.Context(), []string{"-short", "-faults", "dns-broken", "-out", out}, t.Output())
+	if err == nil || !strings.Contains(err.Error(), "these flags choose no run") {
+		t.Errorf("error = %v, want that no run is chosen", err)
+	}
+}
+
+func TestAfterwards(t *testing.T) {
+	tests := map[string]struct {
+		key   record.Key
+		short bool
+		want  time.Duration
+	}{
+		"the first run of a fault is watched for long": {record.Key{Variant: "mainstay", Fault: "worker-dead", Number: 1}, false, 90 * time.Second},
+		"a later one":            {record.Key{Variant: "mainstay", Fault: "worker-dead", Number: 2}, false, 30 * time.Second},
+		"eviction of stock Flux": {record.Key{Variant: "stock", Fault: "kubelet-dead", Number: 1}, false, 450 * time.Second},
+		"the short drill":        {record.Key{Variant: "stock", Fault: "kubelet-dead", Number: 1}, true, 20 * time.Second},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			got := afterwards(test.key, test.short)
+			if got != test.want {
+				t.Errorf("got %s, want %s", got, test.want)
+			}
+			if got <= stall.MaxGap {
+				t.Errorf("%s is too short to see a gap of more than %s", got, stall.MaxGap)
 			}
 		})
 	}

@@ -10,8 +10,8 @@ import (
 
 // Costs of a run beside the time that its fault is given, before any was measured.
 const (
-	aroundRun    = 75 * time.Second
-	clusterStart = 3 * time.Minute
+	aroundRun    = time.Minute
+	clusterStart = 2 * time.Minute
 )
 
 // progress says how far the drill is.

@@ -47,8 +47,11 @@ type witness struct {
 	before     []corev1.Pod // pods of the controller at the fault
 	placement  []record.Place
 
+	// stalls says whether commits are stuck now. What the delivery says of itself while
+	// they are live is worth nothing.
+	stalls func() bool
+
 	mu        sync.Mutex
-	stalled   bool
 	nodes     timeline
 	delivered timeline
 	crashes   map[types.UID]crash
@@ -77,8 +80,8 @@ func newWitness(ctx context.Context, c client.Client, logs kubernetes.Interface,
 }
 
 // watch looks every two seconds until finish. since is the moment of the fault.
-func (w *witness) watch(ctx context.Context, since time.Time) {
-	w.since, w.stalled = since, true
+func (w *witness) watch(ctx context.Context, since time.Time, stalls func() bool) {
+	w.since, w.stalls = since, stalls
 	w.nodes.since, w.delivered.since = since, since
 	ctx, w.stop = context.WithCancel(ctx)
 	w.done = make(chan struct{})
@@ -95,14 +98,6 @@ func (w *witness) watch(ctx context.Context, since time.Time) {
 			}
 		}
 	}()
-}
-
-// recovered tells the witness that commits are live again: what the delivery says of
-// itself is worth nothing any more.
-func (w *witness) recovered() {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.stalled = false
 }
 
 func (w *witness) look(watching context.Context) {
@@ -152,10 +147,7 @@ func nodeSays(node *corev1.Node) string {
 }
 
 func (w *witness) lookAtDelivery(ctx context.Context) error {
-	w.mu.Lock()
-	stalled := w.stalled
-	w.mu.Unlock()
-	if !stalled {
+	if !w.stalls() {
 		return nil
 	}
 	object := &unstructured.Unstructured{}

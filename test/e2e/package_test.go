@@ -14,6 +14,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -21,39 +23,39 @@ import (
 	"github.com/mainstay-dev/mainstay/test/e2e/gitops"
 )
 
+// runsWithin is how long the replicas and the rules may take once Flux has applied them.
+const runsWithin = time.Minute
+
 // mainstayRuns checks that two replicas are Ready on two workers, and every rule works.
 func (s *suite) mainstayRuns(t *testing.T) {
 	t.Helper()
-	ctx := t.Context()
-	var pods corev1.PodList
-	if err := s.client.List(ctx, &pods, client.InNamespace(gitops.Namespace)); err != nil {
-		t.Fatal(err)
-	}
-	nodes := map[string]bool{}
-	for i := range pods.Items {
-		if !podReady(&pods.Items[i]) {
-			t.Errorf("pod %s is not Ready", pods.Items[i].Name)
+	eventually(t, runsWithin, "two replicas of Mainstay are Ready on two workers", func(ctx context.Context) (bool, string) {
+		var pods corev1.PodList
+		if err := s.client.List(ctx, &pods, client.InNamespace(gitops.Namespace)); err != nil {
+			return false, err.Error()
 		}
-		nodes[pods.Items[i].Spec.NodeName] = true
-	}
-	if len(pods.Items) != 2 || len(nodes) != 2 {
-		t.Errorf("%d pods of Mainstay on %v, want 2 on two workers", len(pods.Items), slices.Sorted(maps.Keys(nodes)))
-	}
-
-	var rules v1alpha1.ClusterRuleList
-	if err := s.client.List(ctx, &rules); err != nil {
-		t.Fatal(err)
-	}
-	if len(rules.Items) == 0 {
-		t.Error("there is no rule")
-	}
-	for i := range rules.Items {
-		for _, c := range rules.Items[i].Status.Conditions {
-			if c.Type == "Ready" && c.Status != "True" {
-				t.Errorf("rule %s says Ready=%s: %s", rules.Items[i].Name, c.Status, c.Message)
+		nodes := map[string]bool{}
+		for i := range pods.Items {
+			if !podReady(&pods.Items[i]) {
+				return false, "pod " + pods.Items[i].Name + " is not Ready"
+			}
+			nodes[pods.Items[i].Spec.NodeName] = true
+		}
+		seen := fmt.Sprintf("%d pods on %v", len(pods.Items), slices.Sorted(maps.Keys(nodes)))
+		return len(pods.Items) == 2 && len(nodes) == 2, seen
+	})
+	eventually(t, runsWithin, "every rule is Ready", func(ctx context.Context) (bool, string) {
+		var rules v1alpha1.ClusterRuleList
+		if err := s.client.List(ctx, &rules); err != nil {
+			return false, err.Error()
+		}
+		for i := range rules.Items {
+			if c := meta.FindStatusCondition(rules.Items[i].Status.Conditions, "Ready"); c == nil || c.Status != metav1.ConditionTrue {
+				return false, fmt.Sprintf("rule %s says %+v", rules.Items[i].Name, c)
 			}
 		}
-	}
+		return len(rules.Items) > 0, fmt.Sprintf("%d rules", len(rules.Items))
+	})
 }
 
 // lifeline compares what the Lifeline of Flux says with where the pods are.

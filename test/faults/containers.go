@@ -25,6 +25,16 @@ type container struct {
 	limit int64
 }
 
+// runningOn returns the containers of the controller that run on the worker.
+func runningOn(ctx context.Context, t Target) ([]container, error) {
+	client, err := kubernetes.NewForConfig(t.Cluster.Config())
+	if err != nil {
+		return nil, fmt.Errorf("making a client: %w", err)
+	}
+	pods, err := podsOf(ctx, client, t)
+	return runningIn(pods), err
+}
+
 // podsOf returns the controller's pods on the worker.
 func podsOf(ctx context.Context, client kubernetes.Interface, t Target) ([]corev1.Pod, error) {
 	pods, err := client.CoreV1().Pods(t.Namespace).List(ctx, metav1.ListOptions{

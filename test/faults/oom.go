@@ -97,16 +97,12 @@ func (o *oomKills) heal(ctx context.Context, t Target) error {
 	if err != nil {
 		return err
 	}
-	client, err := kubernetes.NewForConfig(t.Cluster.Config())
-	if err != nil {
-		return fmt.Errorf("making a client: %w", err)
-	}
-	pods, err := podsOf(ctx, client, t)
+	running, err := runningOn(ctx, t)
 	if err != nil {
 		return err
 	}
 	var errs []error
-	for _, c := range runningIn(pods) {
+	for _, c := range running {
 		dir, err := cgroupOf(top, c.id)
 		if err == nil {
 			err = writeNumber(dir, limitFile, c.limit)

@@ -16,11 +16,17 @@ import (
 	"time"
 )
 
-// burnFor is how long the CPU time of a busy process is measured.
-const burnFor = 5 * time.Second
-
-// slowDelay tells a delayed connection, 500 ms, from one on a busy machine.
-const slowDelay = 450 * time.Millisecond
+const (
+	// burnFor is how long the CPU time of a busy process is measured.
+	burnFor = 5 * time.Second
+	// slowDelay tells a delayed connection, 500 ms, from one that is not.
+	slowDelay = 450 * time.Millisecond
+	// tries of a connection, of which the fastest counts: a busy machine makes some
+	// slow, and a delay all of them.
+	tries = 5
+	// lossFor bounds the wait for packets, which leave within two seconds or so.
+	lossFor = 30 * time.Second
+)
 
 func (b *bench) workerSlow(t *testing.T) {
 	if share, throttled := b.burn(t); throttled > 0 {
@@ -31,11 +37,11 @@ func (b *bench) workerSlow(t *testing.T) {
 	share, throttled := b.burn(t)
 	t.Logf("a busy process gets %.1f %% of a core; the worker is throttled in %d periods of 100 ms", 100*share, throttled)
 	// On a busy machine a process has other reasons for getting little.
-	if share > 0.06 || throttled < 10 {
-		t.Error("want at most 5 %, and throttling as the reason")
+	if share > 0.08 || throttled < 10 {
+		t.Error("want about 5 %, and throttling as the reason")
 	}
-	if got := b.connectTime(t, sick); got < slowDelay || got > 4*time.Second {
-		t.Errorf("connecting to the API server takes %s, want 500 ms, and a second and more where a packet is lost", got)
+	if got := b.connectTime(t, sick); got < slowDelay {
+		t.Errorf("connecting to the API server takes %s, want 500 ms", got)
 	}
 	if got := b.connectTime(t, well); got > slowDelay {
 		t.Errorf("connecting from another worker takes %s", got)
@@ -97,8 +103,17 @@ func throttledPeriods(t *testing.T, dir string) int64 {
 	return periods
 }
 
-// connectTime is how long a worker takes to connect to the API server.
+// connectTime is how long a worker takes at best to connect to the API server.
 func (b *bench) connectTime(t *testing.T, worker string) time.Duration {
+	t.Helper()
+	best := b.connectOnce(t, worker)
+	for range tries - 1 {
+		best = min(best, b.connectOnce(t, worker))
+	}
+	return best
+}
+
+func (b *bench) connectOnce(t *testing.T, worker string) time.Duration {
 	t.Helper()
 	pid, err := b.c.WorkerPID(worker)
 	if err != nil {
@@ -111,7 +126,7 @@ func (b *bench) connectTime(t *testing.T, worker string) time.Duration {
 	var conn net.Conn
 	var took time.Duration
 	// The first packets may be the lost ones.
-	eventually(t, 10*time.Second, func(ctx context.Context) string {
+	eventually(t, time.Minute, func(ctx context.Context) string {
 		began := time.Now()
 		conn, err = dialFrom(ctx, pid, "tcp", net.JoinHostPort(b.c.HostIP(), api.Port()))
 		took = time.Since(began)
@@ -145,17 +160,29 @@ func (b *bench) measureLoss(t *testing.T) {
 	}
 	defer func() { _ = conn.Close() }()
 	began := time.Now()
+	left := make(chan time.Time, 1)
 	go func() {
 		for range sent {
 			_, _ = conn.Write([]byte("x")) // what does not arrive is counted as lost
 			<-time.After(time.Millisecond)
 		}
+		left <- time.Now()
 	}()
-	if err := listener.SetReadDeadline(time.Now().Add(burnFor)); err != nil {
+	if err := listener.SetReadDeadline(time.Now().Add(lossFor)); err != nil {
 		t.Fatal(err)
 	}
 	got := 0
 	var first time.Duration
+	// The last packets are there a delay after they left; the rest of the wait is for
+	// a machine that is busy.
+	go func() {
+		select {
+		case <-left:
+			<-time.After(burnFor)
+			_ = listener.SetReadDeadline(time.Now()) // at worst it reads for longer
+		case <-t.Context().Done():
+		}
+	}()
 	for buffer := make([]byte, 8); got < sent; got++ {
 		if _, _, err := listener.ReadFrom(buffer); err != nil {
 			break
@@ -168,7 +195,8 @@ func (b *bench) measureLoss(t *testing.T) {
 	if lost := sent - got; lost < sent/50 || lost > sent/10 {
 		t.Errorf("%d of %d packets are lost, want about one in twenty", lost, sent)
 	}
-	if first < 490*time.Millisecond || first > time.Second {
+	// It may be one of the lost ones, or the machine busy: only too early is wrong.
+	if first < slowDelay {
 		t.Errorf("the first packet took %s, want 500 ms", first)
 	}
 }

@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"k8s.io/apimachinery/pkg/util/wait"
-	"k8s.io/client-go/kubernetes"
 )
 
 const (
@@ -34,16 +33,12 @@ func (s stopped) inject(ctx context.Context, t Target) error {
 	if err != nil {
 		return err
 	}
-	client, err := kubernetes.NewForConfig(t.Cluster.Config())
-	if err != nil {
-		return fmt.Errorf("making a client: %w", err)
-	}
-	pods, err := podsOf(ctx, client, t)
+	running, err := runningOn(ctx, t)
 	if err != nil {
 		return err
 	}
 	var ids []int
-	for _, c := range runningIn(pods) {
+	for _, c := range running {
 		dir, err := cgroupOf(top, c.id)
 		if err != nil {
 			return err

@@ -8,6 +8,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	coordinationv1 "k8s.io/api/coordination/v1"
 	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/rest"
 	kustypes "sigs.k8s.io/kustomize/api/types"
 	"sigs.k8s.io/kustomize/kyaml/resid"
@@ -42,6 +43,29 @@ func TestChoose(t *testing.T) {
 		victim, takeover := choose(test.pods, &test.pods[0], "worker-3")
 		if victim.Name != test.wantVictim || takeover != test.wantTakeover {
 			t.Errorf("%s: victim = %s, takeover = %v, want %s, %v", name, victim.Name, takeover, test.wantVictim, test.wantTakeover)
+		}
+	}
+}
+
+func TestBeside(t *testing.T) {
+	t.Parallel()
+	leaving := pod("b", "worker-1")
+	leaving.DeletionTimestamp = &metav1.Time{}
+	for name, test := range map[string]struct {
+		pods []corev1.Pod // the first one leads
+		want string
+	}{
+		"one replica":                 {[]corev1.Pod{pod("a", "worker-1")}, ""},
+		"a standby elsewhere":         {[]corev1.Pod{pod("a", "worker-1"), pod("b", "worker-2")}, ""},
+		"a standby beside it":         {[]corev1.Pod{pod("a", "worker-1"), pod("b", "worker-2"), pod("c", "worker-1")}, "c"},
+		"a standby that goes already": {[]corev1.Pod{pod("a", "worker-1"), leaving}, ""},
+	} {
+		got := ""
+		if found := beside(test.pods, &test.pods[0]); found != nil {
+			got = found.Name
+		}
+		if got != test.want {
+			t.Errorf("%s: %q is beside the leader, want %q", name, got, test.want)
 		}
 	}
 }

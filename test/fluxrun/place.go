@@ -15,9 +15,31 @@ import (
 // that on the worker can win the lease.
 const placeTries = 6
 
-// Place has the leader of a controller run on a worker, and leaves nothing behind that
-// would keep it there: nodes are cordoned for as long as a pod is moved. It returns when
-// every replica is Ready. It needs a cluster that is well.
+// Placed tells whether the leader of a controller runs on a worker, and no standby with
+// it.
+func (f *Flux) Placed(ctx context.Context, controller, worker string) (bool, error) {
+	leader, err := f.leader(ctx, controller)
+	if err != nil {
+		return false, err
+	}
+	pods, err := f.Pods(ctx, controller)
+	return leader.Spec.NodeName == worker && beside(pods, leader) == nil, err
+}
+
+// beside is a pod that is on the leader's node and stays; nil when there is none.
+func beside(pods []corev1.Pod, leader *corev1.Pod) *corev1.Pod {
+	for i := range pods {
+		if pods[i].Name != leader.Name && pods[i].Spec.NodeName == leader.Spec.NodeName && pods[i].DeletionTimestamp == nil {
+			return &pods[i]
+		}
+	}
+	return nil
+}
+
+// Place has the leader of a controller run on a worker, and every standby on another,
+// and leaves nothing behind that would keep them there: nodes are cordoned for as long
+// as a pod is moved. It returns when every replica is Ready. It needs a cluster that is
+// well, and two workers when there are standbys.
 func (f *Flux) Place(ctx context.Context, controller, worker string) error {
 	for range placeTries {
 		leader, err := f.settled(ctx, controller)
@@ -25,13 +47,45 @@ func (f *Flux) Place(ctx context.Context, controller, worker string) error {
 			return fmt.Errorf("placing %s on %s: %w", controller, worker, err)
 		}
 		if leader.Spec.NodeName == worker {
-			return nil
+			moved, err := f.moveAway(ctx, controller, leader)
+			if err != nil {
+				return fmt.Errorf("placing %s on %s: %w", controller, worker, err)
+			}
+			if !moved {
+				return nil
+			}
+			continue
 		}
 		if err := f.moveCloser(ctx, controller, worker, leader); err != nil {
 			return fmt.Errorf("placing %s on %s: %w", controller, worker, err)
 		}
 	}
-	return fmt.Errorf("placing %s on %s: it led from elsewhere after each of %d moves", controller, worker, placeTries)
+	return fmt.Errorf("placing %s on %s: it led from elsewhere, or a standby was beside it, after each of %d moves", controller, worker, placeTries)
+}
+
+// moveAway deletes a standby that is beside the leader, and has its replacement come up
+// elsewhere: the spread of the replicas is soft, and the scheduler can miss that a node
+// has just been cordoned.
+func (f *Flux) moveAway(ctx context.Context, controller string, leader *corev1.Pod) (moved bool, err error) {
+	pods, err := f.Pods(ctx, controller)
+	if err != nil {
+		return false, err
+	}
+	standby := beside(pods, leader)
+	if standby == nil {
+		return false, nil
+	}
+	f.say("moving %s: deleting pod %s beside its leader on %s", controller, standby.Name, leader.Spec.NodeName)
+	uncordon, err := f.cordon(ctx, func(node string) bool { return node == leader.Spec.NodeName })
+	if err != nil {
+		return true, err
+	}
+	defer func() { err = errors.Join(err, uncordon(ctx)) }()
+	if err := f.deletePod(ctx, standby); err != nil {
+		return true, err
+	}
+	_, err = f.settled(ctx, controller)
+	return true, err
 }
 
 // settled waits until a controller is rolled out and one of its Ready pods leads.

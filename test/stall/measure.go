@@ -17,6 +17,14 @@ type Window struct {
 	End time.Duration
 }
 
+// MaxGap is for how long nothing new may become live while commits are made every few
+// seconds: what takes longer is a stall.
+const MaxGap = 10 * time.Second
+
+// maxFirstCommit is how long after the fault the first commit may be made, five of the
+// default periods. Later than that it was the meter that stood still.
+const maxFirstCommit = 10 * time.Second
+
 // maxSilence is for how long before its end an observation may be without sight of
 // the cluster. Without sight, nobody can tell a stall from a recovery.
 const maxSilence = 10 * time.Second
@@ -25,8 +33,8 @@ const maxSilence = 10 * time.Second
 var errUnknown = errors.New("the samples do not cover it")
 
 // Measure computes what a fault did. It is an error, and no stall, when the samples
-// cannot tell: the window begins before them, no commit was made after the fault, or
-// the cluster was out of sight at the end.
+// cannot tell: the window begins before them, no commit was made soon after the fault,
+// or the cluster was out of sight at the end.
 func Measure(s Samples, w Window) (Result, error) {
 	if err := w.check(s); err != nil {
 		return Result{}, fmt.Errorf("measuring from %s over the fault at %s to %s: %w", round(w.From), round(w.Fault), round(w.End), err)
@@ -35,16 +43,22 @@ func Measure(s Samples, w Window) (Result, error) {
 	if !made || first.At > w.End {
 		return Result{}, fmt.Errorf("measuring the fault at %s: %w: no commit was made from then to %s", round(w.Fault), errUnknown, round(w.End))
 	}
+	if late := first.At - w.Fault; late > maxFirstCommit {
+		return Result{}, fmt.Errorf("measuring the fault at %s: %w: the first commit after it was made %s later", round(w.Fault), errUnknown, round(late))
+	}
+	longest, lastEnd := gaps(s, w.Fault, w.End)
 	r := Result{
-		LongestGap: Seconds(longestGap(s, w.Fault, w.End)),
-		Observed:   Seconds(w.End - w.Fault),
-		Blind:      Seconds(blind(s, w.Fault, w.End)),
-		Commits:    len(between(s.Commits, w.Fault, w.End)),
-		Baseline:   LagOf(s, w.From, w.Fault, w.Fault),
-		Curve:      curve(s, w),
+		FirstCommit: Seconds(first.At - w.Fault),
+		LongestGap:  Seconds(longest),
+		LastGapEnd:  Seconds(lastEnd - w.Fault),
+		Observed:    Seconds(w.End - w.Fault),
+		Blind:       Seconds(blind(s, w.Fault, w.End)),
+		Commits:     len(between(s.Commits, w.Fault, w.End)),
+		Baseline:    LagOf(s, w.From, w.Fault, w.Fault),
+		Curve:       curve(s, w),
 	}
 	live, ok := s.live(first.Sequence)
-	if !ok || live.At > w.End {
+	if !ok || live.At > w.End || lastEnd == w.End {
 		if silence := w.End - s.Looked; silence > maxSilence {
 			return Result{}, fmt.Errorf("measuring the fault at %s: %w: the cluster was out of sight for the last %s", round(w.Fault), errUnknown, round(silence))
 		}
@@ -101,13 +115,33 @@ func between(commits []Commit, from, to time.Duration) []Commit {
 	return in
 }
 
-func longestGap(s Samples, from, to time.Duration) time.Duration {
-	var longest time.Duration
-	last := from
-	for _, l := range s.within(from, to) {
-		longest, last = max(longest, l.At-last), l.At
+// gaps returns the longest time without anything new, and the end of the last such time
+// that is longer than MaxGap: from when there is none, to when it was not over.
+func gaps(s Samples, from, to time.Duration) (longest, lastEnd time.Duration) {
+	last, lastEnd := from, from
+	for _, l := range append(s.within(from, to), Live{At: to}) {
+		gap := l.At - last
+		if gap > MaxGap {
+			lastEnd = l.At
+		}
+		longest, last = max(longest, gap), l.At
 	}
-	return max(longest, to-last)
+	return longest, lastEnd
+}
+
+// calmSince is since when commits are live without a gap longer than MaxGap, and
+// whether they are now.
+func calmSince(s Samples, fault, now time.Duration) (time.Duration, bool) {
+	first, made := s.madeAfter(fault)
+	if !made {
+		return 0, false
+	}
+	live, ok := s.live(first.Sequence)
+	if !ok {
+		return 0, false
+	}
+	_, lastEnd := gaps(s, live.At, now)
+	return lastEnd, lastEnd < now || live.At == now
 }
 
 func blind(s Samples, from, to time.Duration) time.Duration {

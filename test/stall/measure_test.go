@@ -2,6 +2,7 @@ package stall
 
 import (
 	"encoding/json"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -54,6 +55,7 @@ func silent(until, from, to time.Duration) Samples {
 func TestMeasure(t *testing.T) {
 	t.Parallel()
 	sec := func(d time.Duration) *Seconds { v := Seconds(d); return &v }
+	const firstCommit = Seconds(1500 * time.Millisecond)
 	baseline := Lag{Commits: 5, Live: 4, Median: Seconds(s), Max: Seconds(s)}
 	blindUntilSeen := silent(60*s, 11*s, 30500*time.Millisecond)
 	for i, l := range blindUntilSeen.Lives {
@@ -77,7 +79,7 @@ func TestMeasure(t *testing.T) {
 			steady(60 * s),
 			Window{Fault: 10500 * time.Millisecond, End: 20500 * time.Millisecond},
 			Result{
-				Recovered: true, Stall: sec(2500 * time.Millisecond), LongestGap: Seconds(2 * s), Observed: Seconds(10 * s), Commits: 5,
+				Recovered: true, Stall: sec(2500 * time.Millisecond), FirstCommit: firstCommit, LongestGap: Seconds(2 * s), Observed: Seconds(10 * s), Commits: 5,
 				Baseline: baseline,
 			},
 		},
@@ -86,7 +88,7 @@ func TestMeasure(t *testing.T) {
 			silent(60*s, 11*s, 30500*time.Millisecond),
 			Window{Fault: 10500 * time.Millisecond, End: 40500 * time.Millisecond},
 			Result{
-				Recovered: true, Stall: sec(20 * s), LongestGap: Seconds(19500 * time.Millisecond), Observed: Seconds(30 * s), Commits: 15,
+				Recovered: true, Stall: sec(20 * s), FirstCommit: firstCommit, LastGapEnd: Seconds(20 * s), LongestGap: Seconds(19500 * time.Millisecond), Observed: Seconds(30 * s), Commits: 15,
 				Baseline: baseline,
 			},
 		},
@@ -95,7 +97,7 @@ func TestMeasure(t *testing.T) {
 			steady(60 * s),
 			Window{Fault: 11995 * time.Millisecond, End: 20500 * time.Millisecond},
 			Result{
-				Recovered: true, Stall: sec(3005 * time.Millisecond), LongestGap: Seconds(2 * s), Observed: Seconds(8505 * time.Millisecond), Commits: 5,
+				Recovered: true, Stall: sec(3005 * time.Millisecond), FirstCommit: Seconds(2005 * time.Millisecond), LongestGap: Seconds(2 * s), Observed: Seconds(8505 * time.Millisecond), Commits: 5,
 				Baseline: Lag{Commits: 5, Live: 5, Median: Seconds(s), Max: Seconds(s)},
 			},
 		},
@@ -103,7 +105,8 @@ func TestMeasure(t *testing.T) {
 			silent(60*s, 11*s, 30500*time.Millisecond),
 			Window{Fault: 10500 * time.Millisecond, End: 30 * s},
 			Result{
-				LongestGap: Seconds(19 * s), Observed: Seconds(19500 * time.Millisecond), Commits: 10,
+				FirstCommit: firstCommit, LongestGap: Seconds(19 * s), LastGapEnd: Seconds(19500 * time.Millisecond),
+				Observed: Seconds(19500 * time.Millisecond), Commits: 10,
 				Baseline: baseline,
 			},
 		},
@@ -111,7 +114,23 @@ func TestMeasure(t *testing.T) {
 			silent(60*s, 17*s, 50500*time.Millisecond),
 			Window{Fault: 10500 * time.Millisecond, End: 60 * s},
 			Result{
-				Recovered: true, Stall: sec(2500 * time.Millisecond), LongestGap: Seconds(33500 * time.Millisecond), Observed: Seconds(49500 * time.Millisecond), Commits: 25,
+				Recovered: true, Stall: sec(2500 * time.Millisecond), FirstCommit: firstCommit, LongestGap: Seconds(33500 * time.Millisecond), LastGapEnd: Seconds(40 * s), Observed: Seconds(49500 * time.Millisecond), Commits: 25,
+				Baseline: baseline,
+			},
+		},
+		"commits that slip through before the fault bites": {
+			silent(60*s, 17*s, 50500*time.Millisecond),
+			Window{Fault: 10500 * time.Millisecond, End: 40500 * time.Millisecond},
+			Result{
+				FirstCommit: firstCommit, LongestGap: Seconds(23500 * time.Millisecond), LastGapEnd: Seconds(30 * s), Observed: Seconds(30 * s), Commits: 15,
+				Baseline: baseline,
+			},
+		},
+		"a gap at the end that is short enough": {
+			silent(60*s, 17*s, 50500*time.Millisecond),
+			Window{Fault: 10500 * time.Millisecond, End: 27 * s},
+			Result{
+				Recovered: true, Stall: sec(2500 * time.Millisecond), FirstCommit: firstCommit, LongestGap: Seconds(10 * s), Observed: Seconds(16500 * time.Millisecond), Commits: 8,
 				Baseline: baseline,
 			},
 		},
@@ -119,7 +138,7 @@ func TestMeasure(t *testing.T) {
 			blindUntilSeen,
 			Window{Fault: 10500 * time.Millisecond, End: 40500 * time.Millisecond},
 			Result{
-				Recovered: true, Stall: sec(20 * s), Uncertainty: Seconds(7 * s), LongestGap: Seconds(19500 * time.Millisecond), Observed: Seconds(30 * s), Commits: 15,
+				Recovered: true, Stall: sec(20 * s), FirstCommit: firstCommit, LastGapEnd: Seconds(20 * s), Uncertainty: Seconds(7 * s), LongestGap: Seconds(19500 * time.Millisecond), Observed: Seconds(30 * s), Commits: 15,
 				Blind: Seconds(8500 * time.Millisecond), Baseline: baseline,
 			},
 		},
@@ -127,14 +146,14 @@ func TestMeasure(t *testing.T) {
 			late,
 			Window{Fault: 10500 * time.Millisecond, End: 40500 * time.Millisecond},
 			Result{
-				Recovered: true, Stall: sec(20 * s), Uncertainty: Seconds(18500 * time.Millisecond), LongestGap: Seconds(19500 * time.Millisecond), Observed: Seconds(30 * s), Commits: 15,
+				Recovered: true, Stall: sec(20 * s), FirstCommit: firstCommit, LastGapEnd: Seconds(20 * s), Uncertainty: Seconds(18500 * time.Millisecond), LongestGap: Seconds(19500 * time.Millisecond), Observed: Seconds(30 * s), Commits: 15,
 				Baseline: baseline,
 			},
 		},
 		"no baseline": {
 			steady(60 * s),
 			Window{From: 10500 * time.Millisecond, Fault: 10500 * time.Millisecond, End: 20500 * time.Millisecond},
-			Result{Recovered: true, Stall: sec(2500 * time.Millisecond), LongestGap: Seconds(2 * s), Observed: Seconds(10 * s), Commits: 5},
+			Result{Recovered: true, Stall: sec(2500 * time.Millisecond), FirstCommit: firstCommit, LongestGap: Seconds(2 * s), Observed: Seconds(10 * s), Commits: 5},
 		},
 	} {
 		got, err := Measure(test.samples, test.window)
@@ -155,19 +174,49 @@ func TestMeasureRefusesToGuess(t *testing.T) {
 	dropped.From = 5 * s
 	blind := silent(60*s, 11*s, 50*s)
 	blind.Looked = 19 * s
+	blindInGap := silent(60*s, 17*s, 50*s)
+	blindInGap.Looked = 19 * s
+	paused := steady(60 * s)
+	paused.Commits = slices.DeleteFunc(paused.Commits, func(c Commit) bool { return c.At > 11*s && c.At < 22*s })
 	for name, test := range map[string]struct {
 		samples Samples
 		window  Window
 		want    string
 	}{
-		"no commits":         {steady(10 * s), Window{Fault: 11 * s, End: 20 * s}, "no commit was made from then to 20s"},
-		"commits after it":   {steady(60 * s), Window{Fault: 12500 * time.Millisecond, End: 13 * s}, "no commit was made from then to 13s"},
-		"dropped samples":    {dropped, Window{From: 4 * s, Fault: 12 * s, End: 20 * s}, "they begin at 5s"},
-		"out of sight":       {blind, Window{Fault: 11 * s, End: 30 * s}, "the cluster was out of sight for the last 11s"},
-		"a window backwards": {steady(60 * s), Window{Fault: 12 * s, End: 12 * s}, "the times are not in this order"},
+		"no commits":                  {steady(10 * s), Window{Fault: 11 * s, End: 20 * s}, "no commit was made from then to 20s"},
+		"commits after it":            {steady(60 * s), Window{Fault: 12500 * time.Millisecond, End: 13 * s}, "no commit was made from then to 13s"},
+		"dropped samples":             {dropped, Window{From: 4 * s, Fault: 12 * s, End: 20 * s}, "they begin at 5s"},
+		"out of sight":                {blind, Window{Fault: 11 * s, End: 30 * s}, "the cluster was out of sight for the last 11s"},
+		"out of sight in a later gap": {blindInGap, Window{Fault: 11 * s, End: 30 * s}, "the cluster was out of sight for the last 11s"},
+		"a meter that stands still":   {paused, Window{Fault: 11 * s, End: 40 * s}, "the first commit after it was made 11s later"},
+		"a window backwards":          {steady(60 * s), Window{Fault: 12 * s, End: 12 * s}, "the times are not in this order"},
 	} {
 		if got, err := Measure(test.samples, test.window); err == nil || !strings.Contains(err.Error(), test.want) {
 			t.Errorf("%s: error = %v, want %q; result %+v", name, err, test.want, got)
+		}
+	}
+}
+
+func TestCalmSince(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		samples  Samples
+		now      time.Duration
+		want     time.Duration
+		wantCalm bool
+	}{
+		"no commit yet":               {steady(10 * s), 11 * s, 0, false},
+		"not live yet":                {silent(60*s, 11*s, 50500*time.Millisecond), 20 * s, 0, false},
+		"since the first commit":      {steady(60 * s), 40 * s, 13 * s, true},
+		"in a gap":                    {silent(60*s, 17*s, 50500*time.Millisecond), 40 * s, 40 * s, false},
+		"since the end of the gap":    {silent(60*s, 17*s, 50500*time.Millisecond), 58 * s, 50500 * time.Millisecond, true},
+		"a gap that is short is none": {silent(60*s, 17*s, 26500*time.Millisecond), 40 * s, 13 * s, true},
+	} {
+		seen := test.samples
+		seen.Lives = slices.DeleteFunc(slices.Clone(seen.Lives), func(l Live) bool { return l.At > test.now })
+		got, calm := calmSince(seen, 10500*time.Millisecond, test.now)
+		if calm != test.wantCalm || calm && got != test.want {
+			t.Errorf("%s: calm since %s: %t, want %s: %t", name, got, calm, test.want, test.wantCalm)
 		}
 	}
 }

@@ -153,6 +153,38 @@ func (m *Meter) AwaitRecovery(ctx context.Context, fault, limit time.Duration) (
 	}
 }
 
+// Stalled tells whether no commit made after the fault is live yet, or nothing new has
+// become live for longer than MaxGap.
+func (m *Meter) Stalled(fault time.Duration) bool {
+	_, calm := calmSince(m.Samples(), fault, m.Now())
+	return !calm
+}
+
+// AwaitCalm waits until commits made after the fault have become live for a span
+// without a gap longer than MaxGap, or until limit has passed since the fault.
+func (m *Meter) AwaitCalm(ctx context.Context, fault, span, limit time.Duration) error {
+	timeout := time.NewTimer(fault + limit - m.Now())
+	defer timeout.Stop()
+	look := time.NewTicker(lookEvery)
+	defer look.Stop()
+	for {
+		now := m.Now()
+		if since, calm := calmSince(m.Samples(), fault, now); calm && now-since >= span {
+			return nil
+		}
+		if err := m.Err(); err != nil {
+			return err
+		}
+		select {
+		case <-look.C:
+		case <-timeout.C:
+			return nil
+		case <-ctx.Done():
+			return fmt.Errorf("waiting for commits to be live for %s: %w", span, context.Cause(ctx))
+		}
+	}
+}
+
 // AwaitLive waits until everything that was committed up to now is live.
 func (m *Meter) AwaitLive(ctx context.Context) error {
 	want := m.record.newest()

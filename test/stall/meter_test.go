@@ -91,11 +91,21 @@ func TestMeter(t *testing.T) {
 		if recovered, err := meter.AwaitRecovery(t.Context(), fault, 500*time.Millisecond); err != nil || recovered {
 			t.Fatalf("%s: recovered = %v, %v before it is healed", what, recovered, err)
 		}
+		if !meter.Stalled(fault) {
+			t.Errorf("%s: it does not stall before it is healed", what)
+		}
 		if err := heal(); err != nil {
 			t.Fatal(err)
 		}
 		if recovered, err := meter.AwaitRecovery(t.Context(), fault, time.Minute); err != nil || !recovered {
 			t.Fatalf("%s: recovered = %v, %v", what, recovered, err)
+		}
+		const span = 300 * time.Millisecond
+		if err := meter.AwaitCalm(t.Context(), fault, span, time.Minute); err != nil {
+			t.Fatalf("%s: %v", what, err)
+		}
+		if meter.Stalled(fault) {
+			t.Errorf("%s: it still stalls", what)
 		}
 		result, err := meter.Measure(fault, time.Minute)
 		if err != nil {
@@ -103,6 +113,9 @@ func TestMeter(t *testing.T) {
 		}
 		if !result.Recovered || result.Stall.Duration() < 500*time.Millisecond || result.Stall.Duration() > 30*time.Second {
 			t.Errorf("%s: stall = %s, want from 0.5 s on", what, result.Stall)
+		}
+		if result.Stall != nil && result.Observed.Duration() < result.Stall.Duration()+span {
+			t.Errorf("%s: observed for %s, want %s after the stall of %s", what, result.Observed, span, result.Stall)
 		}
 		if result.LongestGap.Duration() < 400*time.Millisecond {
 			t.Errorf("%s: longest gap = %s, want the time until it was healed", what, result.LongestGap)

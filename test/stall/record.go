@@ -74,9 +74,9 @@ func (r *record) saw(sequence int64, at time.Duration) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	live := Live{Sequence: sequence, At: at}
-	if r.dark {
-		live.Unseen = at - r.lost
-		r.kept.Blind = append(r.kept.Blind, Span{From: r.lost, To: at})
+	if lost, blind := r.blindSince(at); blind {
+		live.Unseen = at - lost
+		r.kept.Blind = append(r.kept.Blind, Span{From: lost, To: at})
 		if n := len(r.kept.Blind) - maxSamples; n > 0 {
 			r.kept.From = max(r.kept.From, r.kept.Blind[n-1].To)
 			r.kept.Blind = slices.Delete(r.kept.Blind, 0, n)
@@ -97,6 +97,15 @@ func (r *record) saw(sequence int64, at time.Duration) {
 		r.kept.Lives = slices.Delete(r.kept.Lives, 0, n)
 	}
 	r.changedLocked()
+}
+
+// blindSince is since when nobody could see the cluster at a time, if so: looks failed,
+// or none was made, as on a machine that stood still.
+func (r *record) blindSince(at time.Duration) (time.Duration, bool) {
+	if r.dark {
+		return r.lost, true
+	}
+	return r.kept.Looked, at-r.kept.Looked > lookEvery+lookTimeout
 }
 
 // lose records that the cluster is out of sight, since the last time that it was seen.
@@ -129,8 +138,8 @@ func (r *record) samples(now time.Duration) Samples {
 	defer r.mu.Unlock()
 	s := r.kept
 	s.Commits, s.Lives, s.Blind = slices.Clone(s.Commits), slices.Clone(s.Lives), slices.Clone(s.Blind)
-	if r.dark {
-		s.Blind = append(s.Blind, Span{From: r.lost, To: now})
+	if lost, blind := r.blindSince(now); blind {
+		s.Blind = append(s.Blind, Span{From: lost, To: now})
 	}
 	return s
 }

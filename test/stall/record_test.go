@@ -29,6 +29,22 @@ func TestRecordIsBounded(t *testing.T) {
 	}
 }
 
+func TestLooksThatWereNotMadeSeeNothing(t *testing.T) {
+	t.Parallel()
+	r := newRecord(0)
+	r.saw(1, time.Second)
+	r.saw(2, 4*time.Second) // one list that took long
+	r.saw(3, 12*time.Second)
+	want := Samples{
+		Lives:  []Live{{Sequence: 1, At: time.Second}, {Sequence: 2, At: 4 * time.Second}, {Sequence: 3, At: 12 * time.Second, Unseen: 8 * time.Second}},
+		Looked: 12 * time.Second,
+		Blind:  []Span{{From: 4 * time.Second, To: 12 * time.Second}, {From: 12 * time.Second, To: 16 * time.Second}},
+	}
+	if diff := cmp.Diff(want, r.samples(16*time.Second)); diff != "" {
+		t.Errorf("samples (-want +got):\n%s", diff)
+	}
+}
+
 func TestRecordKeepsWhatIsNew(t *testing.T) {
 	t.Parallel()
 	r := newRecord(10)

@@ -42,17 +42,24 @@ func (s *Seconds) UnmarshalJSON(text []byte) error {
 // Result is what one fault did to reconciliation.
 type Result struct {
 	// Recovered tells whether a commit made after the fault became live while it was
-	// observed.
+	// observed, and something new still became live in the last MaxGap of it.
 	Recovered bool `json:"recovered"`
 	// Stall is the time from the fault to the first commit made after it being live.
-	// It is nil when that was not seen: a run that did not recover has no figure.
+	// It is nil when that was not seen, and when nothing became live any more at the
+	// end: a run that did not recover has no figure.
 	Stall *Seconds `json:"stallSeconds"`
+	// FirstCommit is when, since the fault, the first commit after it was made: no
+	// stall can be shorter.
+	FirstCommit Seconds `json:"firstCommitSeconds,omitempty"`
 	// Uncertainty is how much shorter the stall can have been, because the cluster
 	// could not be looked at just before. It is zero with an API server that answers.
 	Uncertainty Seconds `json:"uncertaintySeconds"`
 	// LongestGap is the longest time between two successive moments at which
 	// something became live, between fault and end; both of them count as such.
 	LongestGap Seconds `json:"longestGapSeconds"`
+	// LastGapEnd is when, since the fault, the last gap longer than MaxGap was over.
+	// Zero without such a gap; Observed when it was not over.
+	LastGapEnd Seconds `json:"lastGapEndSeconds,omitempty"`
 	// Observed is the time from the fault to the end of the observation.
 	Observed Seconds `json:"observedSeconds"`
 	// Blind is for how much of it the cluster could not be looked at.

@@ -44,6 +44,11 @@ type Run struct {
 	// everything before and after the fault.
 	Started     time.Time `json:"started"`
 	TookSeconds float64   `json:"tookSeconds"`
+	// InjectSeconds is how long it took until the fault was in force. The stall counts
+	// from the beginning of that.
+	InjectSeconds float64 `json:"injectSeconds,omitempty"`
+	// Load is how busy the machine was; nil where the system does not tell.
+	Load *Load `json:"load,omitempty"`
 	// Unsupported says why this machine cannot produce the fault. There is no
 	// measurement then.
 	Unsupported string `json:"unsupported,omitempty"`
@@ -53,6 +58,17 @@ type Run struct {
 	Measured *stall.Result `json:"measured,omitempty"`
 	// Evidence is what was seen beside the outcome.
 	Evidence Evidence `json:"evidence"`
+}
+
+// Load is what else the machine did during a run.
+type Load struct {
+	// Before and After are the load averages of one minute at the fault and at the end
+	// of the measurement: how many threads ran or waited to run.
+	Before float64 `json:"before"`
+	After  float64 `json:"after"`
+	// Clusters with real workers that there were on the machine at the fault, the
+	// measured one among them.
+	Clusters int `json:"clusters"`
 }
 
 // Evidence is what was seen during a run beside its outcome.

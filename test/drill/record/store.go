@@ -88,9 +88,9 @@ func (s *Store) Forget(keys ...Key) error {
 	return nil
 }
 
-// Answers reports whether a run need not be made again: it was measured on the
-// same setup and was given at least as much time. What the
-// machine cannot produce is asked again each time, as that costs nothing.
+// Answers reports whether a run need not be made again: it was measured on the same
+// setup and was given at least as much time. What the machine cannot produce is asked
+// again each time, as that costs nothing.
 func (r Run) Answers(setup string, limit time.Duration) bool {
 	if r.Setup != setup || r.Measured == nil {
 		return false

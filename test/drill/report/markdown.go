@@ -62,10 +62,14 @@ func (r Report) matrix(out *strings.Builder) {
 	if len(variants) == 0 {
 		return
 	}
-	compared := slices.ContainsFunc(r.Ratios, func(x Ratio) bool { return x.Variant == variants[len(variants)-1] })
 	header := append([]string{"fault", "hits"}, variants...)
-	if compared {
-		header = append(header, variants[len(variants)-1]+" / "+stock)
+	last := variants[len(variants)-1]
+	var compared []string
+	for _, against := range variants[:len(variants)-1] {
+		if slices.ContainsFunc(r.Ratios, func(x Ratio) bool { return x.Variant == last && x.Against == against }) {
+			compared = append(compared, against)
+			header = append(header, last+" / "+against)
+		}
 	}
 	line(out, header...)
 	rule(out, len(header))
@@ -74,8 +78,8 @@ func (r Report) matrix(out *strings.Builder) {
 		for _, variant := range variants {
 			cols = append(cols, r.cell(variant, row[0], row[1]).text())
 		}
-		if compared {
-			cols = append(cols, r.ratio(variants[len(variants)-1], row[0], row[1]))
+		for _, against := range compared {
+			cols = append(cols, r.ratio(last, against, row[0], row[1]))
 		}
 		line(out, cols...)
 	}
@@ -88,9 +92,9 @@ func (r Report) matrix(out *strings.Builder) {
 	out.WriteString("\n")
 }
 
-func (r Report) ratio(variant, fault, controller string) string {
+func (r Report) ratio(variant, against, fault, controller string) string {
 	for _, x := range r.Ratios {
-		if x.Variant == variant && x.Fault == fault && x.Controller == controller {
+		if x.Variant == variant && x.Against == against && x.Fault == fault && x.Controller == controller {
 			return x.text()
 		}
 	}
@@ -121,7 +125,7 @@ func (r Report) everyRun(out *strings.Builder) {
 		return
 	}
 	out.WriteString("### Every run\n\n")
-	header := []string{"run", "cap", "stall", "longest gap", "healthy lag", "Ready said meanwhile", "Node said", "restarts", "moved", "interventions"}
+	header := []string{"run", "cap", "in force after", "stall", "longest gap", "healthy lag", "load", "Ready said meanwhile", "Node said", "restarts", "moved", "interventions"}
 	line(out, header...)
 	rule(out, len(header))
 	for _, run := range r.Runs {
@@ -129,8 +133,8 @@ func (r Report) everyRun(out *strings.Builder) {
 		if m == nil {
 			continue
 		}
-		line(out, run.String(), span(run.CapSeconds), stallOf(m), m.LongestGap.String(),
-			fmt.Sprintf("%s (max %s)", m.Baseline.Median, m.Baseline.Max),
+		line(out, run.String(), span(run.CapSeconds), inForce(run), stallOf(m), gapOf(m),
+			fmt.Sprintf("%s (max %s)", m.Baseline.Median, m.Baseline.Max), load(run.Load),
 			said(run.Evidence.Delivery, ""), nodesSaid(run.Evidence),
 			restarts(run.Evidence.Pods), moved(run), interventions(run.Evidence.Interventions))
 	}
@@ -148,6 +152,39 @@ func stallOf(m *stall.Result) string {
 	default:
 		return m.Stall.String()
 	}
+}
+
+// gapOf is a run's longest gap, in bold where it tells more than the stall, and when
+// the last one was over that is not the stall itself.
+func gapOf(m *stall.Result) string {
+	text := m.LongestGap.String()
+	if m.Stall != nil && m.LongestGap > *m.Stall+stall.Seconds(gapWorthSaying*time.Second) {
+		text = "**" + text + "**"
+	}
+	switch {
+	case m.LastGapEnd == 0 || m.Stall != nil && m.LastGapEnd <= *m.Stall:
+		return text
+	case m.LastGapEnd == m.Observed:
+		return text + ", not over"
+	default:
+		return fmt.Sprintf("%s, over at %s", text, m.LastGapEnd)
+	}
+}
+
+// inForce is how long the injection took; a dash in a record that does not have it.
+func inForce(run record.Run) string {
+	if run.InjectSeconds == 0 {
+		return "–"
+	}
+	return figure(run.InjectSeconds)
+}
+
+// load is how busy the machine was.
+func load(l *record.Load) string {
+	if l == nil {
+		return "–"
+	}
+	return fmt.Sprintf("%.1f to %.1f, %d clusters", l.Before, l.After, l.Clusters)
 }
 
 func line(out *strings.Builder, cols ...string) {

@@ -48,7 +48,7 @@ type Report struct {
 	Runs   []record.Run `json:"runs"`
 }
 
-// stock is the variant that others are compared with.
+// stock is the variant that all others are compared with.
 const stock = "stock"
 
 // New sums up runs.
@@ -63,9 +63,10 @@ func New(setting Setting, runs []record.Run) Report {
 		}
 	}
 	r.Cells = cells(r.Runs)
-	for _, variant := range setting.Variants {
-		if variant != stock {
-			r.Ratios = append(r.Ratios, ratios(r.Cells, variant, stock)...)
+	// Each variant is compared with those before it, which it has something added to.
+	for i, variant := range setting.Variants {
+		for _, against := range setting.Variants[:i] {
+			r.Ratios = append(r.Ratios, ratios(r.Cells, variant, against)...)
 		}
 	}
 	return r

@@ -92,7 +92,7 @@ func TestCellText(t *testing.T) {
 			many("stock", append(upTo(18), -1, -1)...),
 			"**2 of 20 runs did not recover within 10 min**, p95 no end (median 10.5 s, 1.0 s to no end, 20 runs)",
 		},
-		"a gap after the first commit": {[]record.Run{early}, "1.0 s; longest gap 40.0 s"},
+		"a gap after the first commit": {[]record.Run{early}, "1.0 s; **longest gap 40.0 s**"},
 		"not on this machine":          {[]record.Run{{Key: key("stock", "worker-dead", "", 1), Unsupported: "no netem"}}, "not on this machine"},
 		"no measurement":               {[]record.Run{{Key: key("stock", "worker-dead", "", 1), Problem: "no cluster"}}, "no measurement"},
 	}
@@ -134,6 +134,39 @@ func TestRatios(t *testing.T) {
 	}
 }
 
+func TestMarkdownComparesWithEachVariant(t *testing.T) {
+	runs := append(many("stock", 400), append(many("patches", 40), many("mainstay", 20)...)...)
+	got := New(setting(), runs).Markdown()
+	for _, want := range []string{
+		"| fault | hits | stock | patches | mainstay | mainstay / stock | mainstay / patches |\n",
+		"| `worker-dead` | kustomize-controller | 400.0 s | 40.0 s | 20.0 s | 0.050 | 0.50 |\n",
+	} {
+		if !strings.Contains(got, want) {
+			t.Errorf("no %q in:\n%s", want, got)
+		}
+	}
+}
+
+func TestGapOf(t *testing.T) {
+	early, stays, plain := stalled("stock", 1, 1).Measured, stalled("stock", 1, -1).Measured, stalled("stock", 1, 18).Measured
+	plain.LastGapEnd = sec(18)
+	early.LongestGap, early.LastGapEnd = sec(40), sec(75)
+	stays.LastGapEnd = stays.Observed
+	tests := map[string]struct {
+		result *stall.Result
+		want   string
+	}{
+		"as long as the stall":   {plain, "19.0 s"},
+		"after the first commit": {early, "**40.0 s**, over at 75.0 s"},
+		"until the cap":          {stays, "601.0 s, not over"},
+	}
+	for name, test := range tests {
+		if got := gapOf(test.result); got != test.want {
+			t.Errorf("%s: got %s, want %s", name, got, test.want)
+		}
+	}
+}
+
 func TestReportLeavesOutWhatIsNotListed(t *testing.T) {
 	runs := many("stock", 390)
 	runs = append(runs, record.Run{Key: key("stock", "no-longer-known", "", 1), Measured: &stall.Result{}})
@@ -158,6 +191,8 @@ func TestMarkdown(t *testing.T) {
 	}
 	healed := stalled("mainstay", 1, 18)
 	healed.Measured.Uncertainty = sec(2)
+	healed.Measured.LastGapEnd = sec(19)
+	healed.InjectSeconds, healed.Load = 0.04, &record.Load{Before: 1.25, After: 3, Clusters: 2}
 	healed.Started = incident.Started.Add(time.Hour)
 	healed.Evidence = record.Evidence{
 		Worker: "worker-1", Moved: true,
@@ -179,10 +214,10 @@ func TestMarkdown(t *testing.T) {
 		"- moved to another worker: no\n\n" +
 		"The end of its former container's log:\n\n```text\nstarting\nunable to start: Get \"https://10.96.0.1:443/api\": dial tcp 10.96.0.1:443: i/o timeout\n```\n\n" +
 		"### Every run\n\n" +
-		"| run | cap | stall | longest gap | healthy lag | Ready said meanwhile | Node said | restarts | moved | interventions |\n" +
-		"| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |\n" +
-		"| stock/worker-dead/kustomize-controller/1 | 10 min | none | 601.0 s | 1.2 s (max 3.5 s) | True: Applied revision: x \\| y (0 to 600 s) | True (0 to 600 s) | 7 | no | – |\n" +
-		"| mainstay/worker-dead/kustomize-controller/1 | 10 min | 18.0 s (up to 2.0 s less) | 19.0 s | 0.0 s (max 0.0 s) | – | – | – | yes | Evict kustomize-controller-1 Done Improved at 6 s |\n\n"
+		"| run | cap | in force after | stall | longest gap | healthy lag | load | Ready said meanwhile | Node said | restarts | moved | interventions |\n" +
+		"| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |\n" +
+		"| stock/worker-dead/kustomize-controller/1 | 10 min | – | none | 601.0 s | 1.2 s (max 3.5 s) | – | True: Applied revision: x \\| y (0 to 600 s) | True (0 to 600 s) | 7 | no | – |\n" +
+		"| mainstay/worker-dead/kustomize-controller/1 | 10 min | 0.0 s | 18.0 s (up to 2.0 s less) | 19.0 s, over at 19.0 s | 0.0 s (max 0.0 s) | 1.2 to 3.0, 2 clusters | – | – | – | yes | Evict kustomize-controller-1 Done Improved at 6 s |\n\n"
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("markdown (-want +got):\n%s", diff)
 	}

@@ -49,7 +49,7 @@ func (c Cell) text() string {
 		out.WriteString(c.spread())
 	}
 	if c.Max != nil && c.LongestGap > *c.Max+gapWorthSaying {
-		fmt.Fprintf(&out, "; longest gap %s", figure(c.LongestGap))
+		fmt.Fprintf(&out, "; **longest gap %s**", figure(c.LongestGap))
 	}
 	return out.String()
 }
