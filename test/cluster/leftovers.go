@@ -21,10 +21,17 @@ const groupEnd = 10 * time.Second
 const young = time.Minute
 
 // StopDir ends the cluster in a folder that Dir returned, also from another process
-// than the one that started it, and removes the folder.
+// than the one that started it, and removes the folder. While that one lives, and is
+// not to be outlived, it is an error.
 func StopDir(dir string) error {
 	if _, err := os.Stat(filepath.Join(dir, aliveFile)); err != nil {
 		return fmt.Errorf("stopping the cluster in %s: no cluster is there: %w", dir, err)
+	}
+	if _, err := os.Stat(filepath.Join(dir, keepFile)); err != nil {
+		// Its watchdog, which ends all of it, waits for that process.
+		if held, err := locked(filepath.Join(dir, ownerFile)); err != nil || held {
+			return errors.Join(fmt.Errorf("stopping the cluster in %s: the process that started it lives: end that one", dir), err)
+		}
 	}
 	if err := errors.Join(forgetWorkers(dir), stopGroup(dir), releaseHost(dir)); err != nil {
 		return err
@@ -72,7 +79,6 @@ func sweep(parent string, out io.Writer) error {
 	for _, dir := range dirs {
 		left, err := abandoned(dir)
 		if err != nil || !left {
-			// Another user's folder cannot be read, and is not ours to remove.
 			continue
 		}
 		_, _ = fmt.Fprintf(out, "removing the cluster that a dead process left in %s\n", dir)
@@ -83,11 +89,17 @@ func sweep(parent string, out io.Writer) error {
 	return nil
 }
 
-// abandoned reports whether nobody will end the cluster in dir.
+// abandoned reports whether nobody will end the cluster in dir. A folder that another
+// user made, or may write to, is none of this user's clusters: what it says of
+// processes to end could be anything.
 func abandoned(dir string) (bool, error) {
-	info, err := os.Stat(dir)
+	info, err := os.Lstat(dir)
 	if err != nil {
 		return false, err
+	}
+	stat, ok := info.Sys().(*syscall.Stat_t)
+	if !ok || !info.IsDir() || int(stat.Uid) != os.Geteuid() || info.Mode().Perm()&0o022 != 0 {
+		return false, nil
 	}
 	if time.Since(info.ModTime()) < young {
 		return false, nil

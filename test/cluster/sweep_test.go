@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"bytes"
+	"errors"
 	"os"
 	"path/filepath"
 	"slices"
@@ -72,6 +73,67 @@ func TestSweep(t *testing.T) {
 				t.Errorf("a folder of another program: %v", err)
 			}
 		})
+	}
+}
+
+// What others can write may name any process as the one to end.
+func TestSweepTrustsOwnFoldersOnly(t *testing.T) {
+	t.Parallel()
+	tests := map[string]func(t *testing.T, dir string){
+		"others may write to it": func(t *testing.T, dir string) {
+			t.Helper()
+			if err := errors.Join(os.Mkdir(dir, 0o700), os.Chmod(dir, 0o777)); err != nil {
+				t.Fatal(err)
+			}
+		},
+		"a link to it": func(t *testing.T, dir string) {
+			t.Helper()
+			if err := os.Symlink(t.TempDir(), dir); err != nil {
+				t.Fatal(err)
+			}
+		},
+	}
+	if os.Geteuid() == 0 {
+		tests["another user made it"] = func(t *testing.T, dir string) {
+			t.Helper()
+			if err := errors.Join(os.Mkdir(dir, 0o700), os.Chown(dir, 65534, 65534)); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	for name, prepare := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			parent := t.TempDir()
+			dir := filepath.Join(parent, dirPrefix+"1")
+			prepare(t, dir)
+			then := time.Now().Add(-time.Hour)
+			if err := os.Chtimes(dir, then, then); err != nil {
+				t.Fatal(err)
+			}
+			var said bytes.Buffer
+			if err := sweep(parent, &said); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := os.Lstat(dir); err != nil || said.Len() > 0 {
+				t.Errorf("it was taken for a left cluster: %v, said %q", err, &said)
+			}
+		})
+	}
+}
+
+func TestStopDirLeavesALivingOwnersClusterAlone(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	for _, file := range []string{ownerFile, aliveFile} {
+		lock, err := lockFile(filepath.Join(dir, file))
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = lock.Close() })
+	}
+	if err := StopDir(dir); err == nil || !strings.Contains(err.Error(), "the process that started it lives") {
+		t.Errorf("error %v, want that its owner lives", err)
 	}
 }
 
