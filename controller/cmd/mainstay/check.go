@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"path/filepath"
 	"time"
@@ -83,6 +84,9 @@ func runCheck(cmd *cobra.Command, paths []string, opts checkOptions) error {
 		limit = len(check.Severities())
 	} else if limit < 0 {
 		return withExit(exitCannot, fmt.Errorf("--fail-on is %q, want info, low, medium, high, critical or never", opts.failOn))
+	}
+	if opts.against == "" && cmd.Flags().Changed("against") {
+		return withExit(exitCannot, errors.New("--against is empty: give it a revision, or leave it out"))
 	}
 	report, err := checkAll(cmd.Context(), paths, opts)
 	if err != nil {

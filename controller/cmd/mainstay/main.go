@@ -7,7 +7,9 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
+	"unicode"
 
 	"github.com/spf13/cobra"
 )
@@ -20,9 +22,21 @@ func main() {
 	err := newCommand().ExecuteContext(ctx)
 	stop()
 	if err != nil {
-		fmt.Fprintln(os.Stderr, "mainstay:", err)
+		fmt.Fprintln(os.Stderr, "mainstay:", printable(err.Error()))
 		os.Exit(exitCode(err))
 	}
+}
+
+// printable is a message without what a terminal, or a CI system that reads the log
+// for commands, would act on: a file that is checked may be anybody's, and messages
+// quote it. Line ends stay, with a blank behind them, so that none begins a command.
+func printable(message string) string {
+	return strings.Map(func(r rune) rune {
+		if unicode.IsControl(r) && r != '\n' {
+			return ' '
+		}
+		return r
+	}, strings.ReplaceAll(message, "\n", "\n  "))
 }
 
 func newCommand() *cobra.Command {

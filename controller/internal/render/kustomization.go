@@ -72,7 +72,7 @@ func (k *kustomization) bare() types.Kustomization {
 
 // isRemote says whether kustomize would fetch what a kustomization names.
 func isRemote(name string) bool {
-	return regexp.MustCompile(`^(git::|gh:|github\.com[/:]|[A-Za-z][A-Za-z0-9+.-]*://|[^/@]+@[^/:]+[:/])`).MatchString(name)
+	return regexp.MustCompile(`(?i)^(git::|gh:|github\.com[/:]|[A-Za-z][A-Za-z0-9+.-]*://|[^/@]+@[^/:]+[:/])`).MatchString(name)
 }
 
 // selector writes a patch's target the way a person would.

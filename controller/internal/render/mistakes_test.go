@@ -44,6 +44,21 @@ func TestMistakes(t *testing.T) {
 			files: map[string]string{"kustomization.yaml": "resources:\n- github.com/fluxcd/flux2/manifests\n"},
 			want:  "kustomization.yaml:2: github.com/fluxcd/flux2/manifests is remote: nothing is fetched, copy it into the repository",
 		},
+		"remote base in other letters": {
+			files: map[string]string{"kustomization.yaml": "resources:\n- GitHub.com/o/r\n", "GitHub.com/o/r/kustomization.yaml": one, "GitHub.com/o/r/a.yaml": "{}"},
+			want:  "kustomization.yaml:2: GitHub.com/o/r is remote: nothing is fetched, copy it into the repository",
+		},
+		"remote file of a plugin, deep inside": {
+			files: map[string]string{
+				"kustomization.yaml": one + "transformers:\n- r.yaml\n",
+				"r.yaml":             "apiVersion: builtin\nkind: ReplacementTransformer\nmetadata: {name: r}\nreplacements:\n- path: http://127.0.0.1:1/x\n",
+			},
+			want: "kustomization.yaml:4: http://127.0.0.1:1/x is remote: nothing is fetched, copy it into the repository",
+		},
+		"a file of Git's own": {
+			files: map[string]string{"kustomization.yaml": one + "configMapGenerator:\n- name: x\n  files: [.git/config]\n", ".git/config": "secret"},
+			want:  "kustomization.yaml:4: loading KV pairs: file sources: [.git/config]: .git/config is Git's own, which may hold credentials: it is not read",
+		},
 		"remote component": {
 			files: map[string]string{"kustomization.yaml": one + "components:\n- git@example.com:x/y\n"},
 			want:  "kustomization.yaml:4: git@example.com:x/y is remote: nothing is fetched, copy it into the repository",

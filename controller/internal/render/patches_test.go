@@ -91,6 +91,21 @@ func TestPatches(t *testing.T) {
 				}}},
 			}},
 		},
+		"deletes the object that it names, before another patch": {
+			files: map[string]string{
+				"kustomization.yaml": "resources: [a.yaml, b.yaml]\npatches:\n- patch: |\n    $patch: delete\n    apiVersion: v1\n    kind: ConfigMap\n    metadata: {name: b}\n- target: {kind: ConfigMap}\n  patch: '[{\"op\": \"remove\", \"path\": \"/data\"}]'\n",
+				"b.yaml":             "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: b}\n",
+			},
+			want: []Patch{
+				{
+					Origin: Origin{Path: "kustomization.yaml", Line: 3}, List: "patches", Kind: StrategicMerge, Target: "v1/ConfigMap b", Matched: []string{"v1/ConfigMap b"},
+					Changes: []Change{{Target: "v1/ConfigMap b", Before: map[string]any{
+						"apiVersion": "v1", "kind": "ConfigMap", "metadata": map[string]any{"name": "b"},
+					}}},
+				},
+				{Origin: Origin{Path: "kustomization.yaml", Line: 8}, List: "patches", Index: 1, Kind: JSON6902, Target: "kind=ConfigMap"},
+			},
+		},
 		"images, replicas and older lists, in kustomize's order": {
 			files: map[string]string{"kustomization.yaml": `resources: [a.yaml]
 images:

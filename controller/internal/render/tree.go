@@ -7,6 +7,7 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"sigs.k8s.io/kustomize/api/konfig"
@@ -123,7 +124,15 @@ func (t *tree) resolve(dir, name string) (string, error) {
 	if err != nil || inside == ".." || strings.HasPrefix(inside, ".."+string(filepath.Separator)) {
 		return "", fmt.Errorf("%s is a symlink to a place that %w", name, errOutside)
 	}
+	if ofGit(rel) || ofGit(filepath.ToSlash(inside)) {
+		return "", fmt.Errorf("%s is Git's own, which may hold credentials: it is not read", name)
+	}
 	return rel, nil
+}
+
+// ofGit says whether a path is that of, or leads through, a repository's .git.
+func ofGit(rel string) bool {
+	return slices.ContainsFunc(strings.Split(rel, "/"), func(part string) bool { return strings.EqualFold(part, ".git") })
 }
 
 // isDir says whether a resolved path is a folder.

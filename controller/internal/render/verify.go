@@ -45,6 +45,8 @@ func (w *walk) apply(k *kustomization, e entry, m resmap.ResMap) error {
 	if err := e.plugin.Transform(m); err != nil {
 		return asError(origin, fmt.Errorf("apply the patch to %s: %w", cmp.Or(e.target, "its objects"), err))
 	}
+	// A patch that names the object that it deletes leaves an empty one behind.
+	m.DropEmpties()
 	if !reported {
 		return nil
 	}

@@ -2,7 +2,9 @@ package render
 
 import (
 	"fmt"
+	"maps"
 	"path"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -60,7 +62,14 @@ func (w *walk) plugin(k *kustomization, text string, at Origin) error {
 		if config.GetApiVersion() != "builtin" || strings.HasPrefix(config.GetKind(), "Helm") {
 			return &Error{Origin: at, Err: fmt.Errorf("plugin %s/%s is not run: only kustomize's builtin ones are, without charts", config.GetApiVersion(), config.GetKind())}
 		}
-		for _, field := range []string{"path", "paths", "files", "env", "envs"} {
+		content, err := config.Map()
+		if err != nil {
+			return asError(at, err)
+		}
+		if name := remoteFile(content, false); name != "" {
+			return &Error{Origin: at, Err: fmt.Errorf("%s is remote: nothing is fetched, copy it into the repository", name)}
+		}
+		for _, field := range fileFields() {
 			if err := w.pluginFiles(k, config, field, at); err != nil {
 				return err
 			}
@@ -68,6 +77,33 @@ func (w *walk) plugin(k *kustomization, text string, at Origin) error {
 	}
 	return nil
 }
+
+// remoteFile is what a plugin's configuration, at any depth, has kustomize read and
+// kustomize would fetch; empty where there is none.
+func remoteFile(value any, isName bool) string {
+	switch v := value.(type) {
+	case string:
+		if isName && isRemote(v) {
+			return v
+		}
+	case []any:
+		for _, one := range v {
+			if found := remoteFile(one, isName); found != "" {
+				return found
+			}
+		}
+	case map[string]any:
+		for _, key := range slices.Sorted(maps.Keys(v)) {
+			if found := remoteFile(v[key], slices.Contains(fileFields(), key)); found != "" {
+				return found
+			}
+		}
+	}
+	return ""
+}
+
+// fileFields are the fields of builtin plugins that name files.
+func fileFields() []string { return []string{"path", "paths", "files", "env", "envs"} }
 
 // pluginFiles reads the files that a plugin's configuration names.
 func (w *walk) pluginFiles(k *kustomization, config *resource.Resource, field string, at Origin) error {
