@@ -38,7 +38,7 @@ func Acquire(ctx context.Context, dir string) (*Instance, error) {
 		if lock == nil {
 			continue
 		}
-		if taken, err := occupied(number); err != nil || taken {
+		if taken, err := occupied(ctx, number); err != nil || taken {
 			_ = lock.Close()
 			if err != nil {
 				return nil, fmt.Errorf("taking a number for the cluster: %w", err)
@@ -56,9 +56,14 @@ func Acquire(ctx context.Context, dir string) (*Instance, error) {
 
 // take makes the instance, whose lock is held, that of its folder.
 func (i *Instance) take(ctx context.Context) error {
-	// Not only after a cluster that said so: a name of ours that is in use would fail
-	// the start, whoever left it.
-	if err := i.clean(ctx); err != nil {
+	// The folder of a cluster that ended without being cleaned up is the dead one's.
+	// Its cgroups and links are looked for also when none is recorded: one that is
+	// left would fail the start.
+	left, err := recorded(i.Number)
+	if err != nil {
+		return err
+	}
+	if err := (&Instance{Number: i.Number, Dir: left}).clean(ctx); err != nil {
 		return err
 	}
 	return i.record(i.Dir)
@@ -125,7 +130,7 @@ func release(ctx context.Context, number int, dir string) error {
 	if err := errors.Join(instance.record(""), lock.Close()); err != nil {
 		return err
 	}
-	return restoreKernel(ctx)
+	return machine().restore(ctx)
 }
 
 // clean removes every trace of the instance outside its workers. What is inside them
@@ -139,10 +144,10 @@ func (i *Instance) clean(ctx context.Context) error {
 	)
 }
 
-// live reports whether a cluster has the number. One that was killed may not have
-// given it back, but nobody has its lock.
-func live(number int) (bool, error) {
-	lock, err := tryLock(instanceFile(number))
+// live reports whether a cluster has the instance whose file is at path. One that was
+// killed may not have given it back, but nobody has its lock.
+func live(path string) (bool, error) {
+	lock, err := tryLock(path)
 	if err != nil || lock == nil {
 		return err == nil, err
 	}

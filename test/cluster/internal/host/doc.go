@@ -3,5 +3,5 @@
 // follow from it, the bridge and the routes, and the kernel's settings.
 //
 // Everything that is not inside a worker's own namespaces is made here, so that
-// Cleanup can remove it without knowing how far a start came.
+// Release can remove it without knowing how far a start came.
 package host

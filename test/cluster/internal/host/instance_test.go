@@ -56,12 +56,13 @@ func TestInstancesAreApart(t *testing.T) {
 func TestOverlaps(t *testing.T) {
 	t.Parallel()
 	instance := &Instance{Number: 3}
-	for address, want := range map[string]bool{
-		"10.89.3.200/24": true, "10.89.0.1/16": true, "10.0.0.1/8": true, "10.103.9.9/32": true,
-		"10.89.4.1/24": false, "192.0.2.2/24": false, "fe80::1/64": false, "rubbish": false,
+	for network, want := range map[string]bool{
+		"10.89.3.200/24": true, "10.89.0.1/16": true, "10.0.0.1/8": true, "10.103.9.9/32": true, "10.103.9.9": true,
+		"10.89.4.1/24": false, "192.0.2.2/24": false, "192.0.2.2": false, "fe80::1/64": false, "rubbish": false,
+		"default": false, "0.0.0.0/1": false,
 	} {
-		if got := instance.overlaps(address); got != want {
-			t.Errorf("%s: %t, want %t", address, got, want)
+		if got := instance.overlaps(network); got != want {
+			t.Errorf("%s: %t, want %t", network, got, want)
 		}
 	}
 }
@@ -81,5 +82,16 @@ rubbish
 	}
 	if diff := cmp.Diff(want, parseMounts(text), cmp.AllowUnexported(mount{})); diff != "" {
 		t.Errorf("-want +got\n%s", diff)
+	}
+}
+
+// Only mounts in the folder are listed, and none when no folder is known.
+func TestBelow(t *testing.T) {
+	t.Parallel()
+	mounts := []mount{{point: "/"}, {point: "/tmp/c"}, {point: "/tmp/c/a"}, {point: "/tmp/c/a/b"}, {point: "/tmp/c2/a"}}
+	for dir, want := range map[string][]string{"/tmp/c": {"/tmp/c/a/b", "/tmp/c/a"}, "/tmp/other": nil, "": nil} {
+		if diff := cmp.Diff(want, below(mounts, dir)); diff != "" {
+			t.Errorf("below %q: -want +got\n%s", dir, diff)
+		}
 	}
 }

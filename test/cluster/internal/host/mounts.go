@@ -50,13 +50,22 @@ func unmountBelow(dir string) error {
 	if err != nil {
 		return err
 	}
-	for _, m := range slices.Backward(mounts) {
-		if !strings.HasPrefix(m.point, dir+"/") {
-			continue
-		}
-		if err := unmount(m.point); err != nil {
-			return fmt.Errorf("unmounting %s: %w", m.point, err)
+	for _, point := range below(mounts, dir) {
+		if err := unmount(point); err != nil {
+			return fmt.Errorf("unmounting %s: %w", point, err)
 		}
 	}
 	return nil
+}
+
+// below lists the mount points in a folder, the innermost first. No folder, which ""
+// is, has any.
+func below(mounts []mount, dir string) []string {
+	var points []string
+	for _, m := range slices.Backward(mounts) {
+		if dir != "" && strings.HasPrefix(m.point, dir+"/") {
+			points = append(points, m.point)
+		}
+	}
+	return points
 }

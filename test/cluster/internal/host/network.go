@@ -1,23 +1,40 @@
 package host
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
 	"fmt"
-	"net"
 	"os/exec"
+	"regexp"
 	"slices"
 	"strings"
 )
+
+// linkAlias is on every link that is made here. A link without it is somebody
+// else's, whatever its name.
+const linkAlias = "mainstay test cluster"
+
+// link is a link of this machine, as ip -json tells it.
+type link struct {
+	Name      string `json:"ifname"`
+	Alias     string `json:"ifalias"`
+	Addresses []struct {
+		Local string `json:"local"`
+		Bits  int    `json:"prefixlen"`
+	} `json:"addr_info"`
+}
 
 // Network makes the bridge, with this machine's address on it, and the routes to the
 // pods of the first workers.
 func (i *Instance) Network(ctx context.Context, workers int) error {
 	var batch strings.Builder
 	_, _ = fmt.Fprintf(&batch, "link add %s type bridge\n", i.Bridge())
+	_, _ = fmt.Fprintf(&batch, "link set %s alias %q\n", i.Bridge(), linkAlias)
 	_, _ = fmt.Fprintf(&batch, "address add %s/24 dev %s\n", i.HostIP(), i.Bridge())
 	_, _ = fmt.Fprintf(&batch, "link set %s up\n", i.Bridge())
 	for worker := 1; worker <= workers; worker++ {
-		_, _ = fmt.Fprintf(&batch, "route replace %s via %s\n", i.PodCIDR(worker), i.WorkerIP(worker))
+		_, _ = fmt.Fprintf(&batch, "route add %s via %s\n", i.PodCIDR(worker), i.WorkerIP(worker))
 	}
 	if _, err := command(ctx, strings.NewReader(batch.String()), "ip", "-batch", "-"); err != nil {
 		return fmt.Errorf("making the bridge %s: %w", i.Bridge(), err)
@@ -28,28 +45,37 @@ func (i *Instance) Network(ctx context.Context, workers int) error {
 // Connect joins the network namespace of the process pid, a worker's init, to the
 // bridge: its side is eth0, without an address yet.
 func (i *Instance) Connect(ctx context.Context, worker, pid int) error {
-	link := i.Link(worker)
+	name := i.Link(worker)
 	// The kernel removes the link of a namespace that has ended, but takes its time.
-	if err := removeLink(ctx, link); err != nil {
+	if err := removeLinks(ctx, func(other string) bool { return other == name }); err != nil {
 		return err
 	}
-	batch := fmt.Sprintf("link add %s master %s up type veth peer name eth0 netns %d\n", link, i.Bridge(), pid)
+	batch := fmt.Sprintf("link add %s master %s up type veth peer name eth0 netns %d\nlink set %s alias %q\n",
+		name, i.Bridge(), pid, name, linkAlias)
 	if _, err := command(ctx, strings.NewReader(batch), "ip", "-batch", "-"); err != nil {
 		return fmt.Errorf("joining a worker to the bridge %s: %w", i.Bridge(), err)
 	}
 	return nil
 }
 
+// named reports whether a link has a name that the instance uses.
+func (i *Instance) named(link string) bool {
+	return link == i.Bridge() || regexp.MustCompile(fmt.Sprintf(`^ms%dw\d+$`, i.Number)).MatchString(link)
+}
+
 // removeNetwork removes the bridge, the workers' links and, as they go through it,
 // the routes.
-func (i *Instance) removeNetwork(ctx context.Context) error {
-	names, err := links()
+func (i *Instance) removeNetwork(ctx context.Context) error { return removeLinks(ctx, i.named) }
+
+// removeLinks removes the links with such names that were made here.
+func removeLinks(ctx context.Context, named func(name string) bool) error {
+	all, err := links(ctx)
 	if err != nil {
 		return err
 	}
-	for _, name := range names {
-		if name == i.Bridge() || strings.HasPrefix(name, fmt.Sprintf("ms%dw", i.Number)) {
-			if err := removeLink(ctx, name); err != nil {
+	for _, l := range all {
+		if l.Alias == linkAlias && named(l.Name) {
+			if err := removeLink(ctx, l.Name); err != nil {
 				return err
 			}
 		}
@@ -63,27 +89,38 @@ func removeLink(ctx context.Context, name string) error {
 	if err == nil {
 		return nil
 	}
-	names, listErr := links()
+	all, listErr := links(ctx)
 	if listErr != nil {
 		return listErr
 	}
-	if slices.Contains(names, name) {
+	if slices.ContainsFunc(all, func(l link) bool { return l.Name == name }) {
 		return fmt.Errorf("removing the link %s: %w", name, err)
 	}
 	return nil
 }
 
-// links lists the names of this machine's links.
-func links() ([]string, error) {
-	list, err := net.Interfaces()
+// links lists this machine's links. Without the details ip leaves aliases out.
+func links(ctx context.Context) ([]link, error) {
+	var all []link
+	err := listed(ctx, &all, "-json", "-details", "address", "show")
+	return all, err
+}
+
+// listed has ip print a list, and reads it. A list that changes meanwhile makes ip
+// complain, but on its standard error.
+func listed(ctx context.Context, list any, args ...string) error {
+	what := "ip " + strings.Join(args, " ")
+	text, err := newCommand(ctx, "ip", args...).Output()
 	if err != nil {
-		return nil, fmt.Errorf("listing links: %w", err)
+		return fmt.Errorf("%s: %w", what, err)
 	}
-	var names []string
-	for _, link := range list {
-		names = append(names, link.Name)
+	if len(bytes.TrimSpace(text)) == 0 {
+		return nil
 	}
-	return names, nil
+	if err := json.Unmarshal(text, list); err != nil {
+		return fmt.Errorf("reading what %s says: %w", what, err)
+	}
+	return nil
 }
 
 // newCommand is a command that finds the programs of the system's folders also where

@@ -1,49 +1,73 @@
 package host
 
 import (
+	"context"
 	"fmt"
-	"net"
 	"net/netip"
-	"strings"
 )
 
-// occupied reports whether this machine has an address in a network that the instance
-// of that number would use, on a link that is not the instance's own.
-func occupied(number int) (bool, error) {
-	links, err := net.Interfaces()
-	if err != nil {
-		return false, fmt.Errorf("listing this machine's addresses: %w", err)
-	}
-	instance := &Instance{Number: number}
-	for _, link := range links {
-		if link.Name == instance.Bridge() {
-			continue
-		}
-		addresses, err := link.Addrs()
-		if err != nil {
-			// The link may have gone meanwhile.
-			if _, gone := net.InterfaceByName(link.Name); gone != nil {
-				continue
-			}
-			return false, fmt.Errorf("listing the addresses of %s: %w", link.Name, err)
-		}
-		for _, address := range addresses {
-			if instance.overlaps(address.String()) {
-				return true, nil
-			}
-		}
-	}
-	return false, nil
+// defaultLike is the length below which a route's prefix says no more of a network
+// than a default route: a VPN for everything may have 0.0.0.0/1 and 128.0.0.0/1.
+const defaultLike = 8
+
+// route is a route of this machine, as ip -json tells it.
+type route struct {
+	To   string `json:"dst"` // default, an address or a prefix
+	Link string `json:"dev"`
 }
 
-// overlaps reports whether the network of an address, such as 10.89.3.7/24, has
-// addresses in common with the instance's. What is not such an address has none.
-func (i *Instance) overlaps(address string) bool {
-	if !strings.Contains(address, "/") {
-		return false
-	}
-	other, err := netip.ParsePrefix(address)
+// occupied reports whether this machine uses what the instance of that number would:
+// the name of a link, or an address or a route in one of its networks. What a former
+// cluster of that number left is the instance's own.
+func occupied(ctx context.Context, number int) (bool, error) {
+	all, err := links(ctx)
 	if err != nil {
+		return false, fmt.Errorf("listing this machine's links: %w", err)
+	}
+	var routes []route
+	if err := listed(ctx, &routes, "-json", "-4", "route", "show", "table", "all"); err != nil {
+		return false, fmt.Errorf("listing this machine's routes: %w", err)
+	}
+	return (&Instance{Number: number}).conflicts(all, routes), nil
+}
+
+// conflicts reports whether links or routes are in the instance's way.
+func (i *Instance) conflicts(links []link, routes []route) bool {
+	own := map[string]bool{}
+	for _, l := range links {
+		if i.named(l.Name) {
+			if l.Alias != linkAlias {
+				return true
+			}
+			own[l.Name] = true
+			continue
+		}
+		for _, a := range l.Addresses {
+			if i.overlaps(fmt.Sprintf("%s/%d", a.Local, a.Bits)) {
+				return true
+			}
+		}
+	}
+	for _, r := range routes {
+		if !own[r.Link] && i.overlaps(r.To) {
+			return true
+		}
+	}
+	return false
+}
+
+// overlaps reports whether a network, such as 10.89.3.7/24, or an address has
+// addresses in common with the instance's. What is neither has none.
+func (i *Instance) overlaps(network string) bool {
+	other, err := netip.ParsePrefix(network)
+	if err != nil {
+		address, err := netip.ParseAddr(network)
+		if err != nil {
+			return false
+		}
+		other = netip.PrefixFrom(address, address.BitLen())
+	}
+	if other.Bits() < defaultLike {
 		return false
 	}
 	for _, own := range []string{i.HostIP() + "/24", i.ClusterCIDR()} {
