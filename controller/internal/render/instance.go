@@ -63,7 +63,7 @@ func addInstances(ctx context.Context, result *Result, top *built, opts Options)
 
 // renderInstance builds the kustomization of one instance.
 func renderInstance(ctx context.Context, result *Result, in *fluxInstance, inst Instance, at place, dist *distribution, limits Limits) error {
-	o := operator{spec: in.Spec, namespace: inst.Namespace, version: inst.Version, dist: dist}
+	o := operator{spec: in.Spec, namespace: inst.Namespace, name: inst.Name, version: inst.Version, dist: dist}
 	k, files, err := o.kustomization()
 	if err != nil {
 		return err

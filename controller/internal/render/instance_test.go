@@ -1,6 +1,7 @@
 package render
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -62,6 +63,7 @@ func TestInstance(t *testing.T) {
 	wantLabels := map[string]string{
 		"app.kubernetes.io/component": "kustomize-controller", "app.kubernetes.io/instance": "flux-system", "app.kubernetes.io/part-of": "flux",
 		"app.kubernetes.io/version": "v2.9.4", "control-plane": "controller", "team": "platform",
+		"app.kubernetes.io/managed-by": "flux-operator", "fluxcd.controlplane.io/name": "flux", "fluxcd.controlplane.io/namespace": "flux-system",
 	}
 	if diff := cmp.Diff(wantLabels, deployment.Object.GetLabels()); diff != "" {
 		t.Errorf("labels (-want +got):\n%s", diff)
@@ -76,7 +78,7 @@ func TestInstance(t *testing.T) {
 	}
 	source := find(t, got, "GitRepository", "flux-system").Object.Object["spec"]
 	wantSource := map[string]any{
-		"interval": "1m", "url": "https://example.com/fleet.git", "ref": map[string]any{"name": "refs/heads/main"}, "secretRef": map[string]any{"name": "git"},
+		"interval": "1m0s", "url": "https://example.com/fleet.git", "ref": map[string]any{"name": "refs/heads/main"}, "secretRef": map[string]any{"name": "git"},
 	}
 	if diff := cmp.Diff(wantSource, source); diff != "" {
 		t.Errorf("source (-want +got):\n%s", diff)
@@ -220,6 +222,48 @@ func TestVersions(t *testing.T) {
 			}
 			if err != nil || got != tc.want {
 				t.Errorf("version = %s, %v, want %s", got, err, tc.want)
+			}
+		})
+	}
+}
+
+// The order is the one in which flux-operator v0.58.0 applies them.
+func TestArguments(t *testing.T) {
+	data := filepath.Join(operatorModule(t), "config", "data")
+	const all = "  components: [source-controller, kustomize-controller, notification-controller, source-watcher]\n"
+	for title, tc := range map[string]struct {
+		spec string
+		want []string // after those that every controller has
+	}{
+		"without workload identity": {
+			spec: "  cluster: {size: small}\n",
+			want: []string{"--concurrent=5", "--requeue-dependency=10s", "--feature-gates=ObjectLevelWorkloadIdentity=false"},
+		},
+		"all at once": {
+			spec: all + "  cluster: {size: large, multitenant: true, objectLevelWorkloadIdentity: true, multitenantWorkloadIdentity: true, tenantDefaultServiceAccount: flux}\n  sharding: {shards: [a]}\n",
+			want: []string{
+				"--watch-label-selector=!sharding.fluxcd.io/key", "--concurrent=20", "--requeue-dependency=5s",
+				"--no-cross-namespace-refs=true", "--no-remote-bases=true", "--default-service-account=flux",
+				"--feature-gates=ExternalArtifact=true", "--feature-gates=ObjectLevelWorkloadIdentity=true",
+				"--default-decryption-service-account=default", "--default-kubeconfig-service-account=default",
+			},
+		},
+	} {
+		t.Run(title, func(t *testing.T) {
+			root := writeTree(t, map[string]string{"flux.yaml": validInstance + tc.spec})
+			got, err := Render(t.Context(), Options{Path: root, Root: root, Distribution: data})
+			if err != nil {
+				t.Fatal(err)
+			}
+			containers, _, _ := unstructured.NestedSlice(find(t, got, "Deployment", "kustomize-controller").Object.Object, "spec", "template", "spec", "containers")
+			args, _, _ := unstructured.NestedStringSlice(containers[0].(map[string]any), "args")
+			if diff := cmp.Diff(tc.want, args[5:]); diff != "" {
+				t.Errorf("arguments (-want +got):\n%s", diff)
+			}
+			rules, _, _ := unstructured.NestedSlice(find(t, got, "ClusterRole", "crd-controller-flux-system").Object.Object, "rules")
+			makesTokens := strings.Contains(fmt.Sprint(rules), "serviceaccounts/token")
+			if want := strings.Contains(tc.spec, "objectLevelWorkloadIdentity"); makesTokens != want {
+				t.Errorf("the controllers may make tokens: %t, want %t", makesTokens, want)
 			}
 		})
 	}

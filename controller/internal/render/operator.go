@@ -3,7 +3,6 @@ package render
 import (
 	"cmp"
 	"fmt"
-	"maps"
 	"path"
 	"slices"
 	"strings"
@@ -17,6 +16,7 @@ import (
 type operator struct {
 	spec      instanceSpec
 	namespace string
+	name      string // of the instance
 	version   string
 	dist      *distribution
 }
@@ -169,59 +169,6 @@ func imageTag(content []byte, component string) (string, error) {
 		}
 	}
 	return "", fmt.Errorf("the distribution's manifests of %s have no Deployment of it", component)
-}
-
-// namespaceObject is Flux's namespace.
-func namespaceObject(name string) map[string]any {
-	return map[string]any{
-		"apiVersion": "v1", "kind": "Namespace",
-		"metadata": map[string]any{"name": name, "labels": map[string]any{
-			"pod-security.kubernetes.io/warn":         "restricted",
-			"pod-security.kubernetes.io/warn-version": "latest",
-		}},
-	}
-}
-
-func (o operator) annotations() map[string]any {
-	set := map[string]string{}
-	if o.spec.CommonMetadata != nil {
-		set = o.spec.CommonMetadata.Annotations
-	}
-	return map[string]any{
-		"apiVersion": "builtin", "kind": "AnnotationsTransformer", "metadata": map[string]any{"name": "annotations"},
-		"annotations": set,
-		"fieldSpecs":  []map[string]any{{"path": "metadata/annotations", "create": true}},
-	}
-}
-
-func (o operator) labels() map[string]any {
-	set := map[string]string{
-		"app.kubernetes.io/instance": o.namespace,
-		"app.kubernetes.io/part-of":  "flux",
-		"app.kubernetes.io/version":  o.version,
-	}
-	if o.spec.CommonMetadata != nil {
-		maps.Copy(set, o.spec.CommonMetadata.Labels)
-	}
-	return map[string]any{
-		"apiVersion": "builtin", "kind": "LabelTransformer", "metadata": map[string]any{"name": "labels"},
-		"labels": set,
-		"fieldSpecs": []map[string]any{
-			{"path": "metadata/labels", "create": true},
-			{"kind": "Deployment", "path": "spec/template/metadata/labels", "create": true},
-		},
-	}
-}
-
-func (o operator) nodeSelector() map[string]any {
-	pod := map[string]any{"nodeSelector": map[string]any{"kubernetes.io/os": "linux"}}
-	if secret := o.spec.Distribution.ImagePullSecret; secret != "" {
-		pod["imagePullSecrets"] = []map[string]any{{"name": secret}}
-	}
-	return map[string]any{
-		"apiVersion": "apps/v1", "kind": "Deployment", "metadata": map[string]any{"name": "all"},
-		"spec": map[string]any{"template": map[string]any{"spec": pod}},
-	}
 }
 
 // claim is source-controller's volume.

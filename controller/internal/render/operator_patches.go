@@ -71,12 +71,6 @@ func (o operator) patches(files map[string][]byte) ([]types.Patch, error) {
 		target.AnnotationSelector = "!sharding.fluxcd.io/role"
 		l.add(target, appendArg("--watch-label-selector=!"+o.spec.Sharding.Key)...)
 	}
-	if o.has("source-watcher") {
-		l.add(ofKind("Deployment", "(kustomize-controller|helm-controller)"), appendArg("--feature-gates=ExternalArtifact=true")...)
-	}
-	if o.has("notification-controller") && o.atLeast("2.7") {
-		o.notificationPatches(l, files["notification-controller.yaml"])
-	}
 	o.sizePatches(l)
 	if o.spec.Cluster.Type == "openshift" {
 		l.add(
@@ -91,7 +85,14 @@ func (o operator) patches(files map[string][]byte) ([]types.Patch, error) {
 			op{Op: "remove", Path: "/metadata/labels/pod-security.kubernetes.io~1warn-version"},
 		)
 	}
-	o.tenantPatches(l, files["roles/rbac.yaml"])
+	o.tenantPatches(l)
+	if o.has("source-watcher") {
+		l.add(ofKind("Deployment", "(kustomize-controller|helm-controller)"), appendArg("--feature-gates=ExternalArtifact=true")...)
+	}
+	if o.has("notification-controller") {
+		o.notificationPatches(l, files["notification-controller.yaml"])
+	}
+	o.identityPatches(l, files["roles/rbac.yaml"])
 	return append(l.patches, o.spec.Kustomize.Patches...), l.err
 }
 

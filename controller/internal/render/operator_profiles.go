@@ -1,10 +1,13 @@
 package render
 
 import (
-	"bytes"
+	"cmp"
+	"fmt"
+	"slices"
 	"strings"
 
 	"sigs.k8s.io/kustomize/api/types"
+	"sigs.k8s.io/kustomize/kyaml/yaml"
 )
 
 // size is a vertical scaling profile.
@@ -82,43 +85,64 @@ spec:
 }
 
 // tenantPatches lock tenants in.
-func (o operator) tenantPatches(l *patchList, rbac []byte) {
-	c := o.spec.Cluster
-	if c.Multitenant {
-		l.add(
-			ofKind("Deployment", "(kustomize-controller|helm-controller|notification-controller|image-reflector-controller|image-automation-controller|source-watcher)"),
-			appendArg("--no-cross-namespace-refs=true")...,
-		)
-		l.add(ofKind("Deployment", "(kustomize-controller)"), appendArg("--no-remote-bases=true")...)
-		l.add(ofKind("Deployment", "(kustomize-controller|helm-controller)"), appendArg("--default-service-account="+c.TenantDefaultServiceAccount)...)
-		l.add(ofKind("Kustomization", ""), op{"add", "/spec/serviceAccountName", "kustomize-controller"})
-	}
-	if !c.ObjectLevelWorkloadIdentity || !o.atLeast("2.6") {
+func (o operator) tenantPatches(l *patchList) {
+	if !o.spec.Cluster.Multitenant {
 		return
 	}
-	identity := []string{"source-controller", "kustomize-controller", "notification-controller", "image-reflector-controller", "image-automation-controller"}
-	if o.atLeast("2.7") {
-		identity = append(identity, "helm-controller")
+	l.add(
+		ofKind("Deployment", "(kustomize-controller|helm-controller|notification-controller|image-reflector-controller|image-automation-controller|source-watcher)"),
+		appendArg("--no-cross-namespace-refs=true")...,
+	)
+	l.add(ofKind("Deployment", "(kustomize-controller)"), appendArg("--no-remote-bases=true")...)
+	l.add(ofKind("Deployment", "(kustomize-controller|helm-controller)"), appendArg("--default-service-account="+o.spec.Cluster.TenantDefaultServiceAccount)...)
+	l.add(ofKind("Kustomization", ""), op{"add", "/spec/serviceAccountName", "kustomize-controller"})
+}
+
+// identityPatches let the controllers use the accounts that Flux's objects name, or
+// take from them the right to, which the base has from Flux 2.6 on.
+func (o operator) identityPatches(l *patchList, rbac []byte) {
+	if !o.atLeast("2.6") {
+		return
 	}
-	l.add(ofKind("Deployment", "("+strings.Join(identity, "|")+")"), appendArg("--feature-gates=ObjectLevelWorkloadIdentity=true")...)
-	if !bytes.Contains(rbac, []byte("serviceaccounts/token")) {
-		l.add(ofKind("ClusterRole", "crd-controller-"+o.namespace), op{"add", "/rules/-", map[string]any{
-			"apiGroups": []string{""}, "resources": []string{"serviceaccounts/token"}, "verbs": []string{"create"},
-		}})
+	c := o.spec.Cluster
+	if c.ObjectLevelWorkloadIdentity || o.atLeast("2.7") {
+		controllers := []string{"source-controller", "kustomize-controller", "notification-controller", "image-reflector-controller", "image-automation-controller"}
+		if o.atLeast("2.7") {
+			controllers = append(controllers, "helm-controller")
+		}
+		l.add(
+			ofKind("Deployment", "("+strings.Join(controllers, "|")+")"),
+			appendArg(fmt.Sprintf("--feature-gates=ObjectLevelWorkloadIdentity=%t", c.ObjectLevelWorkloadIdentity))...,
+		)
+	}
+	if rule := tokenRule(rbac); rule >= 0 && !c.ObjectLevelWorkloadIdentity {
+		l.add(ofKind("ClusterRole", "crd-controller-"+o.namespace), op{Op: "remove", Path: fmt.Sprintf("/rules/%d", rule)})
 	}
 	if !c.MultitenantWorkloadIdentity || !o.atLeast("2.7") {
 		return
-	}
-	account := func(name string) string {
-		if name == "" {
-			return "default"
-		}
-		return name
 	}
 	l.add(
 		ofKind("Deployment", "(source-controller|notification-controller|image-reflector-controller|image-automation-controller)"),
 		appendArg("--default-service-account="+c.TenantDefaultServiceAccount)...,
 	)
-	l.add(ofKind("Deployment", "(kustomize-controller)"), appendArg("--default-decryption-service-account="+account(c.TenantDefaultDecryptionServiceAccount))...)
-	l.add(ofKind("Deployment", "(kustomize-controller|helm-controller)"), appendArg("--default-kubeconfig-service-account="+account(c.TenantDefaultKubeConfigServiceAccount))...)
+	l.add(ofKind("Deployment", "(kustomize-controller)"), appendArg("--default-decryption-service-account="+cmp.Or(c.TenantDefaultDecryptionServiceAccount, "default"))...)
+	l.add(ofKind("Deployment", "(kustomize-controller|helm-controller)"), appendArg("--default-kubeconfig-service-account="+cmp.Or(c.TenantDefaultKubeConfigServiceAccount, "default"))...)
+}
+
+// tokenRule is the index of the rule that lets the controllers make tokens of
+// accounts, -1 where there is none.
+func tokenRule(rbac []byte) int {
+	for _, doc := range documents(rbac) {
+		rules := atExactly(doc.node, "rules")
+		if scalar(doc.node, "kind") != "ClusterRole" || scalar(child(doc.node, "metadata"), "name") != "crd-controller" || rules == nil {
+			continue
+		}
+		for i, rule := range rules.Content {
+			resources := child(rule, "resources")
+			if resources != nil && slices.ContainsFunc(resources.Content, func(n *yaml.Node) bool { return n.Value == "serviceaccounts/token" }) {
+				return i
+			}
+		}
+	}
+	return -1
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"strings"
+	"time"
 
 	"sigs.k8s.io/yaml"
 )
@@ -19,7 +20,11 @@ func (o operator) sync(files map[string][]byte) ([]byte, error) {
 	if interval == "" {
 		interval = "1m"
 	}
-	spec := map[string]any{"interval": interval, "url": s.URL}
+	every, err := time.ParseDuration(interval)
+	if err != nil {
+		return nil, fmt.Errorf("read spec.sync.interval: %w", err)
+	}
+	spec := map[string]any{"interval": every.String(), "url": s.URL}
 	switch s.Kind {
 	case "GitRepository":
 		spec["ref"] = map[string]any{"name": s.Ref}
@@ -42,7 +47,7 @@ func (o operator) sync(files map[string][]byte) ([]byte, error) {
 	}{
 		{s.Kind, plural(s.Kind) + ".source.toolkit.fluxcd.io", "source-controller", spec},
 		{"Kustomization", "kustomizations.kustomize.toolkit.fluxcd.io", "kustomize-controller", map[string]any{
-			"interval": "10m", "path": "./" + strings.TrimPrefix(s.Path, "./"), "prune": true,
+			"interval": (10 * time.Minute).String(), "path": s.Path, "prune": true,
 			"sourceRef": map[string]any{"kind": s.Kind, "name": name},
 		}},
 	} {
