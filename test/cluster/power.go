@@ -60,7 +60,10 @@ func (c *Cluster) PowerOn(ctx context.Context) error {
 	if c.on() {
 		return nil
 	}
-	if err := errors.Join(c.powerOff(), c.powerOn(ctx)); err != nil {
+	if err := c.powerOff(); err != nil {
+		return fmt.Errorf("powering the cluster on: %w", err)
+	}
+	if err := c.powerOn(ctx); err != nil {
 		return fmt.Errorf("powering the cluster on: %w", err)
 	}
 	return nil
