@@ -80,7 +80,7 @@ func (b *builder) build(ctx context.Context, names []string) (map[string]Image, 
 		return nil, err
 	}
 	defer unlock()
-	work, err := workDir(dir)
+	work, err := tools.WorkDir(dir)
 	if err != nil {
 		return nil, fmt.Errorf("making images: %w", err)
 	}

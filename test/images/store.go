@@ -114,18 +114,3 @@ func prune(dir, name string, then time.Time) error {
 	}
 	return nil
 }
-
-// workDir makes a folder for one build below dir, and removes those of builds that
-// were killed: the caller has the lock of dir, so none is at work.
-func workDir(dir string) (string, error) {
-	left, err := filepath.Glob(filepath.Join(dir, "build-*"))
-	if err != nil {
-		return "", err
-	}
-	for _, old := range left {
-		if err := os.RemoveAll(old); err != nil {
-			return "", err
-		}
-	}
-	return os.MkdirTemp(dir, "build-")
-}

@@ -118,7 +118,7 @@ func (b *Builder) build(ctx context.Context, j job, number, count int) error {
 	stop := b.progress(fmt.Sprintf("still building %s (%d of %d)", j.tool.Name, number, count), started)
 	defer stop()
 
-	work, err := workDir(dir)
+	work, err := WorkDir(dir)
 	if err != nil {
 		return fmt.Errorf("building %s: %w", j.tool.Name, err)
 	}
@@ -146,22 +146,6 @@ func (b *Builder) build(ctx context.Context, j job, number, count int) error {
 		return fmt.Errorf("building %s: %w", j.tool.Name, err)
 	}
 	return nil
-}
-
-// workDir makes a folder for one build, also for the go command's own files, which
-// it leaves when it is interrupted. Those of builds that were killed are removed: the
-// caller has the lock of dir, so no build is at work there.
-func workDir(dir string) (string, error) {
-	left, err := filepath.Glob(filepath.Join(dir, "build-*"))
-	if err != nil {
-		return "", err
-	}
-	for _, old := range left {
-		if err := os.RemoveAll(old); err != nil {
-			return "", err
-		}
-	}
-	return os.MkdirTemp(dir, "build-")
 }
 
 // progress writes a line with the elapsed time every so often until stop is called.

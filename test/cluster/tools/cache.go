@@ -70,3 +70,19 @@ func lockDir(ctx context.Context, dir string, say func(format string, args ...an
 		}
 	}
 }
+
+// WorkDir makes a folder for one build below dir, also for the go command's own files, which
+// it leaves when it is interrupted. Those of builds that were killed are removed: the
+// caller has the lock of dir, so no build is at work there.
+func WorkDir(dir string) (string, error) {
+	left, err := filepath.Glob(filepath.Join(dir, "build-*"))
+	if err != nil {
+		return "", err
+	}
+	for _, old := range left {
+		if err := os.RemoveAll(old); err != nil {
+			return "", err
+		}
+	}
+	return os.MkdirTemp(dir, "build-")
+}
