@@ -27,16 +27,22 @@ const (
 	keepFile = "keep"
 )
 
+// cleanupLog has what the clean-up outside real workers said, when it failed.
+const cleanupLog = "cleanup.log"
+
 // watchdogScript waits for its standard input to end, which the kernel does when the
 // owner is gone, then ends the group and removes the folder. The owner's Stop uses
-// the same way out.
+// the same way out. Where the clean-up fails the folder stays, for the next start to
+// try again.
 const watchdogScript = `
 read -r word || word=
 [ "$word" = keep ] && exit 0
 [ -s "$1/group" ] || sleep 1
 group=$(cat "$1/group" 2>/dev/null)
 [ -n "$group" ] && kill -s KILL -- "-$group" 2>/dev/null
-[ -x "$1/worker" ] && "$1/worker" cleanup "$1" >&2
+if [ -x "$1/worker" ]; then
+	"$1/worker" cleanup "$1" 2>"$1/cleanup.log" || exit 1
+fi
 tries=0
 while [ -e "$1" ] && [ $tries -lt 50 ]; do
 	rm -rf -- "$1" 2>/dev/null || sleep 0.1
@@ -153,11 +159,16 @@ func (g *group) end() error {
 	g.mu.Unlock()
 
 	errs := []error{g.unlock()}
+	var left error
 	if g.lifeline != nil {
-		errs = append(errs, g.lifeline.Close(), g.watchdog.Wait())
+		errs = append(errs, g.lifeline.Close())
+		if left = g.watchdog.Wait(); left != nil {
+			left = fmt.Errorf("cleaning up: %w\n%s", left, tail(filepath.Join(g.dir, cleanupLog)))
+		}
 	} else {
-		errs = append(errs, stopGroup(g.dir), releaseHost(g.dir))
+		left = tearDown(g.dir)
 	}
+	errs = append(errs, left)
 	for _, p := range processes {
 		<-p.done
 	}
@@ -165,7 +176,7 @@ func (g *group) end() error {
 		<-g.anchorDone
 	}
 	errs = append(errs, g.owner.Close())
-	if _, err := os.Stat(g.dir); !errors.Is(err, os.ErrNotExist) {
+	if left == nil {
 		errs = append(errs, os.RemoveAll(g.dir))
 	}
 	if err := errors.Join(errs...); err != nil {

@@ -33,7 +33,7 @@ func StopDir(dir string) error {
 			return errors.Join(fmt.Errorf("stopping the cluster in %s: the process that started it lives: end that one", dir), err)
 		}
 	}
-	if err := errors.Join(forgetWorkers(dir), stopGroup(dir), releaseHost(dir)); err != nil {
+	if err := errors.Join(forgetWorkers(dir), tearDown(dir)); err != nil {
 		return err
 	}
 	if err := os.RemoveAll(dir); err != nil {
@@ -41,6 +41,9 @@ func StopDir(dir string) error {
 	}
 	return nil
 }
+
+// tearDown ends the cluster in dir and removes what it left outside its folder.
+func tearDown(dir string) error { return errors.Join(stopGroup(dir), releaseHost(dir)) }
 
 // stopGroup kills the process group of the cluster in dir, if it lives.
 func stopGroup(dir string) error {
@@ -82,7 +85,11 @@ func sweep(parent string, out io.Writer) error {
 			continue
 		}
 		_, _ = fmt.Fprintf(out, "removing the cluster that a dead process left in %s\n", dir)
-		if err := errors.Join(stopGroup(dir), releaseHost(dir), os.RemoveAll(dir)); err != nil {
+		// The folder goes last: it has what another try needs.
+		if err := tearDown(dir); err != nil {
+			return fmt.Errorf("removing a left cluster: %w", err)
+		}
+		if err := os.RemoveAll(dir); err != nil {
 			return fmt.Errorf("removing a left cluster: %w", err)
 		}
 	}

@@ -149,3 +149,23 @@ func TestGroupID(t *testing.T) {
 		}
 	}
 }
+
+// A clean-up that fails is told by Stop, and what another try needs stays.
+func TestEndTellsAFailedCleanUp(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	g, err := newGroup(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	program := filepath.Join(dir, workerProgram)
+	if err := os.WriteFile(program, []byte("#!/bin/sh\necho \"the bridge is busy\" >&2\nexit 1\n"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := g.end(); err == nil || !strings.Contains(err.Error(), "the bridge is busy") {
+		t.Errorf("error %v, want what the clean-up said", err)
+	}
+	if _, err := os.Stat(program); err != nil {
+		t.Errorf("what another try needs is gone: %v", err)
+	}
+}
