@@ -32,7 +32,7 @@ func (c *Cluster) StopAPIServer(context.Context) error {
 	if c.plane == nil {
 		return fmt.Errorf("stopping the API server: %w", errExisting)
 	}
-	return c.plane.apiServer.stop(syscall.SIGTERM, stopGrace)
+	return c.plane.apiServer.stop(stopGrace)
 }
 
 // StartAPIServer starts the API server again, on its former port and with its

@@ -319,9 +319,11 @@ func (s shared) apiServer(t *testing.T) {
 		t.Errorf("a resumed API server: %v", err)
 	}
 
+	began := time.Now()
 	if err := s.c.StopAPIServer(t.Context()); err != nil {
 		t.Fatal(err)
 	}
+	t.Logf("the API server ended by itself after %s", time.Since(began).Round(10*time.Millisecond))
 	if err := read(); err == nil {
 		t.Error("a stopped API server answered")
 	}

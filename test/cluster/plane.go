@@ -206,5 +206,6 @@ func healthy(client *http.Client, url string) func(context.Context) error {
 	}
 }
 
-// stopGrace is how long the API server may take to end by itself.
-const stopGrace = 5 * time.Second
+// stopGrace is how long the API server may take to end by itself: the seconds that it
+// gives watches, and requests that it is still serving.
+const stopGrace = 30 * time.Second

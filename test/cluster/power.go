@@ -43,7 +43,7 @@ func (c *Cluster) powerOff() error {
 		errs = append(errs, c.killWorker(w))
 	}
 	for _, p := range c.plane.processes() {
-		errs = append(errs, p.stop(syscall.SIGKILL, stopGrace))
+		errs = append(errs, p.kill())
 	}
 	return errors.Join(errs...)
 }

@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -82,11 +83,11 @@ func (p *process) running() bool {
 
 func (p *process) died() bool { return !p.running() && !p.expected.Load() }
 
-// stop ends the process with sig, and with SIGKILL when that takes longer than
-// grace.
-func (p *process) stop(sig syscall.Signal, grace time.Duration) error {
+// stop ends the process with SIGTERM. One that takes longer than grace is killed, which
+// is an error.
+func (p *process) stop(grace time.Duration) error {
 	p.expected.Store(true)
-	if err := p.signal(sig); err != nil {
+	if err := p.signal(syscall.SIGTERM); err != nil {
 		return err
 	}
 	timer := time.NewTimer(grace)
@@ -95,7 +96,13 @@ func (p *process) stop(sig syscall.Signal, grace time.Duration) error {
 	case <-p.done:
 		return nil
 	case <-timer.C:
+		return errors.Join(fmt.Errorf("%s did not end within %s of SIGTERM and is killed", p.name, grace), p.kill())
 	}
+}
+
+// kill ends the process with SIGKILL and returns when it is gone.
+func (p *process) kill() error {
+	p.expected.Store(true)
 	if err := p.signal(syscall.SIGKILL); err != nil {
 		return err
 	}

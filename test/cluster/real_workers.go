@@ -71,7 +71,7 @@ func (c *Cluster) killRealWorker(w *worker) error {
 		return err
 	}
 	if pid == 0 {
-		return w.proc.stop(syscall.SIGKILL, stopGrace)
+		return w.proc.kill()
 	}
 	if err := syscall.Kill(pid, syscall.SIGKILL); err != nil && !errors.Is(err, syscall.ESRCH) {
 		return fmt.Errorf("killing the init process of %s: %w", w.name, err)

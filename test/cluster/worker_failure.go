@@ -3,14 +3,14 @@ package cluster
 import (
 	"context"
 	"fmt"
-	"syscall"
 	"time"
 )
 
 // FailWorker takes the worker away as a power cut would: every process of a real one
-// ends at once and its network is gone, its lease is renewed no more, its pods stay as they are in the API, and after the grace period the node
-// lifecycle controller says NotReady. It returns as soon as the worker is gone, and
-// does nothing when it is gone already.
+// ends at once and its network is gone, its lease is renewed no more, its pods stay as
+// they are in the API, and after the grace period the node lifecycle controller says
+// NotReady. It returns as soon as the worker is gone, and does nothing when it is gone
+// already.
 func (c *Cluster) FailWorker(_ context.Context, name string) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -29,7 +29,7 @@ func (c *Cluster) killWorker(w *worker) error {
 	if c.real != nil {
 		return c.killRealWorker(w)
 	}
-	return w.proc.stop(syscall.SIGKILL, stopGrace)
+	return w.proc.kill()
 }
 
 // RecoverWorker brings a failed worker back and returns when its Node is Ready. It
