@@ -71,13 +71,17 @@ func Start(ctx context.Context, opts Options) (*Cluster, error) {
 	if err != nil {
 		return nil, fmt.Errorf("making the cluster's folder: %w", err)
 	}
+	owner, err := claim(dir)
+	if err != nil {
+		return nil, errors.Join(err, os.RemoveAll(dir))
+	}
 	c := &Cluster{opts: opts, dir: dir, real: realWorkers, kubectl: paths[tools.Kubectl]}
 	if c.real != nil {
 		if err := c.real.take(ctx, dir); err != nil {
-			return nil, errors.Join(err, os.RemoveAll(dir))
+			return nil, errors.Join(err, owner.Close(), os.RemoveAll(dir))
 		}
 	}
-	if c.group, err = newGroup(dir, c.real.locks()...); err != nil {
+	if c.group, err = newGroup(dir, owner, c.real.locks()...); err != nil {
 		return nil, errors.Join(err, releaseHost(dir), os.RemoveAll(dir))
 	}
 	if err := c.start(ctx, existing, root, paths); err != nil {

@@ -39,7 +39,10 @@ read -r word || word=
 [ "$word" = keep ] && exit 0
 [ -s "$1/group" ] || sleep 1
 group=$(cat "$1/group" 2>/dev/null)
-[ -n "$group" ] && kill -s KILL -- "-$group" 2>/dev/null
+# Unlocked, the group is gone, and its id may be another's by now.
+if [ -n "$group" ] && ! { command -v flock >/dev/null && flock -n -s "$1/alive" true; }; then
+	kill -s KILL -- "-$group" 2>/dev/null
+fi
 if [ -x "$1/worker" ]; then
 	"$1/worker" cleanup "$1" 2>"$1/cleanup.log" || exit 1
 fi
@@ -76,14 +79,13 @@ type group struct {
 	ending    bool
 }
 
-// newGroup starts the watchdog and the group for the cluster in dir. More locks than
-// the group's own are closed when the group ends.
-func newGroup(dir string, locks ...*os.File) (*group, error) {
-	g := &group{dir: dir}
-	var err error
-	if g.owner, err = lockFile(filepath.Join(dir, ownerFile)); err != nil {
-		return nil, err
-	}
+// claim makes the folder dir this process's, for as long as the file is open.
+func claim(dir string) (*os.File, error) { return lockFile(filepath.Join(dir, ownerFile)) }
+
+// newGroup starts the watchdog and the group for the cluster in dir, which the caller has
+// claimed. The claim, and more locks than the group's own, are closed when the group ends.
+func newGroup(dir string, owner *os.File, locks ...*os.File) (*group, error) {
+	g := &group{dir: dir, owner: owner}
 	alive, err := lockFile(filepath.Join(dir, aliveFile))
 	if err != nil {
 		return nil, errors.Join(err, g.owner.Close())
@@ -222,7 +224,8 @@ func lockFile(path string) (*os.File, error) {
 // locked reports whether somebody holds the lock of the file at path. A file that is
 // not there is not locked.
 func locked(path string) (bool, error) {
-	file, err := os.Open(path)
+	// Whoever may write to the folder may have put a pipe or a link there.
+	file, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK|syscall.O_NOFOLLOW, 0)
 	if errors.Is(err, os.ErrNotExist) {
 		return false, nil
 	}

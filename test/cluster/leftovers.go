@@ -111,10 +111,12 @@ func abandoned(dir string) (bool, error) {
 	if time.Since(info.ModTime()) < young {
 		return false, nil
 	}
-	if _, err := os.Stat(filepath.Join(dir, keepFile)); err == nil {
-		held, err := locked(filepath.Join(dir, aliveFile))
-		return !held, err
+	if held, err := locked(filepath.Join(dir, ownerFile)); err != nil || held {
+		return false, err
 	}
-	held, err := locked(filepath.Join(dir, ownerFile))
+	if _, err := os.Stat(filepath.Join(dir, keepFile)); err != nil {
+		return true, nil //nolint:nilerr // one that nobody keeps
+	}
+	held, err := locked(filepath.Join(dir, aliveFile))
 	return !held, err
 }

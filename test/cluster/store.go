@@ -7,7 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"syscall"
+	"strings"
 	"time"
 
 	"github.com/mainstay-dev/mainstay/test/cluster/internal/host"
@@ -18,6 +18,9 @@ import (
 // keptStores is how many prepared image stores stay in the user's cache: each is as
 // big as its images twice.
 const keptStores = 4
+
+// unfinished ends the name of a store that is being made.
+const unfinished = ".new"
 
 // stockWorkers gives every worker the images that it starts with. containerd takes
 // seconds to import them, so that is done once for a set of images, in the user's
@@ -58,11 +61,11 @@ func (c *Cluster) stockWorkers(ctx context.Context) error {
 	return pruneStores(dir)
 }
 
-// makeStore imports the images into a containerd that runs for this alone, in
-// namespaces that take its mounts away with it.
+// makeStore imports the images into a containerd that runs for this alone, in a mount
+// namespace that takes its mounts away with it.
 func (c *Cluster) makeStore(ctx context.Context, store string) error {
 	_, _ = fmt.Fprintf(c.opts.Out, "preparing a store of %d images\n", len(c.real.archives))
-	temporary := store + ".new"
+	temporary := store + unfinished
 	if err := os.RemoveAll(temporary); err != nil {
 		return fmt.Errorf("preparing the image store: %w", err)
 	}
@@ -75,7 +78,8 @@ func (c *Cluster) makeStore(ctx context.Context, store string) error {
 		return fmt.Errorf("preparing the image store: %w", err)
 	}
 	socket := filepath.Join(work, "s")
-	proc, err := c.group.start("image-store", host.Find("unshare"), "--mount", "--pid", "--fork", "--kill-child", "--mount-proc", "--",
+	// Without a fork, the process that is killed below is containerd itself.
+	proc, err := c.group.start("image-store", host.Find("unshare"), "--mount", "--",
 		host.Find(containerd), "--config", config, "--root", temporary, "--state", filepath.Join(work, "state"), "--address", socket)
 	if err != nil {
 		return err
@@ -90,7 +94,7 @@ func (c *Cluster) makeStore(ctx context.Context, store string) error {
 		}
 	}
 	// What it has stored is in files as soon as an import returns.
-	if err := errors.Join(err, proc.stop(syscall.SIGKILL, stopGrace)); err != nil {
+	if err := errors.Join(err, proc.kill()); err != nil {
 		return fmt.Errorf("preparing the image store: %w", errors.Join(err, os.RemoveAll(temporary)))
 	}
 	if err := os.Rename(temporary, store); err != nil {
@@ -116,8 +120,14 @@ func pruneStores(dir string) error {
 		if err != nil {
 			return fmt.Errorf("pruning image stores: %w", err)
 		}
-		if entry.IsDir() {
-			stores = append(stores, store{filepath.Join(dir, entry.Name()), info.ModTime()})
+		switch path := filepath.Join(dir, entry.Name()); {
+		case !entry.IsDir():
+		case strings.HasSuffix(path, unfinished): // the caller has the lock: none is being made
+			if err := os.RemoveAll(path); err != nil {
+				return fmt.Errorf("pruning image stores: %w", err)
+			}
+		default:
+			stores = append(stores, store{path, info.ModTime()})
 		}
 	}
 	slices.SortFunc(stores, func(a, b store) int { return b.used.Compare(a.used) })

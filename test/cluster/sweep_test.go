@@ -4,9 +4,12 @@ import (
 	"bytes"
 	"errors"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -26,6 +29,7 @@ func TestSweep(t *testing.T) {
 		"owner is about to take it":       {},
 		"owner died before it took it":    {age: time.Hour, removed: true},
 		"kept and alive":                  {files: []string{ownerFile, aliveFile, keepFile}, held: []string{aliveFile}, age: time.Hour},
+		"kept, ended while owner lives":   {files: []string{ownerFile, aliveFile, keepFile}, held: []string{ownerFile}, age: time.Hour},
 		"kept, ended by a reboot":         {files: []string{ownerFile, aliveFile, keepFile}, age: time.Hour, removed: true},
 		"owner is dead, just a while ago": {files: []string{ownerFile, aliveFile}, age: time.Second},
 	}
@@ -154,7 +158,11 @@ func TestGroupID(t *testing.T) {
 func TestEndTellsAFailedCleanUp(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	g, err := newGroup(dir)
+	owner, err := claim(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	g, err := newGroup(dir, owner)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -167,5 +175,58 @@ func TestEndTellsAFailedCleanUp(t *testing.T) {
 	}
 	if _, err := os.Stat(program); err != nil {
 		t.Errorf("what another try needs is gone: %v", err)
+	}
+}
+
+// The id of a group that is gone may be another's by now.
+func TestWatchdogSparesAnotherGroup(t *testing.T) {
+	t.Parallel()
+	if _, err := exec.LookPath("flock"); err != nil {
+		t.Skip("no flock on this machine: the watchdog cannot tell")
+	}
+	tests := map[string]struct{ held, killed bool }{
+		"the group is gone": {},
+		"the group lives":   {held: true, killed: true},
+	}
+	for name, tc := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			dir := t.TempDir()
+			other := exec.Command("sleep", "60")
+			other.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+			if err := other.Start(); err != nil {
+				t.Fatal(err)
+			}
+			ended := make(chan struct{})
+			go func() { defer close(ended); _ = other.Wait() }()
+			defer func() { _ = other.Process.Kill(); <-ended }()
+			alive, err := lockFile(filepath.Join(dir, aliveFile))
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer func() { _ = alive.Close() }()
+			if !tc.held {
+				if err := alive.Close(); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if err := os.WriteFile(filepath.Join(dir, groupFile), []byte(strconv.Itoa(other.Process.Pid)), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			// Its input is at its end, as when the owner is gone.
+			if out, err := exec.Command("sh", "-c", watchdogScript, "mainstay-watchdog", dir).CombinedOutput(); err != nil {
+				t.Fatalf("%v: %s", err, out)
+			}
+			select {
+			case <-ended:
+				if !tc.killed {
+					t.Error("the other's process is killed")
+				}
+			case <-time.After(2 * time.Second):
+				if tc.killed {
+					t.Error("the group is left")
+				}
+			}
+		})
 	}
 }
