@@ -416,9 +416,6 @@ func (s shared) realFailure(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Logf("Ready %s after power-on", time.Since(began).Round(10*time.Millisecond))
-	if took := time.Since(began); took > 20*time.Second {
-		t.Errorf("Ready after %s", took)
-	}
 	s.eventuallyProbe(t, "connect=10.96.0.1:443")
 }
 

@@ -24,7 +24,7 @@ type trace struct {
 	namespaces map[string]bool // of network, of its processes
 }
 
-// traceOf reads the number from the bridge that has been made for the cluster.
+// traceOf finds the number that the cluster in dir has taken.
 func traceOf(t *testing.T, dir string) trace {
 	t.Helper()
 	for number := range 16 {
@@ -138,7 +138,7 @@ func settings(t *testing.T) string {
 	if err != nil {
 		t.Fatalf("%v: %s", err, out)
 	}
-	rules, err := exec.CommandContext(t.Context(), "nft", "list", "ruleset").CombinedOutput()
+	rules, err := exec.CommandContext(t.Context(), "nft", "--stateless", "list", "ruleset").CombinedOutput()
 	if err != nil {
 		t.Fatalf("%v: %s", err, rules)
 	}

@@ -12,7 +12,7 @@ const (
 	pollEvery = 50 * time.Millisecond
 	// readyTimeout bounds how long one component may take to become ready. A busy
 	// machine with few cores is slow; one that takes longer than this is broken.
-	readyTimeout = 90 * time.Second
+	readyTimeout = 3 * time.Minute
 	// tryTimeout bounds one look.
 	tryTimeout = 5 * time.Second
 )
