@@ -81,3 +81,41 @@ func TestAgainstARevisionThatCannotBeRendered(t *testing.T) {
 		t.Errorf("no note that says so: %+v", report)
 	}
 }
+
+// Rules beside PATH are files of the change, too: who weakens them must not be
+// judged by the result.
+func TestAgainstTakesTheRulesOfTheRevision(t *testing.T) {
+	t.Parallel()
+	mainstay := program(t)
+	dir := repository(t, flux(t), "")
+	rule := filepath.Join(dir, "rules/owner.yaml")
+	content, err := os.ReadFile("bases/own-rule/clusters/production/rules.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	write(t, rule, content)
+	commit(t, dir)
+	write(t, rule, []byte(strings.Replace(string(content), "severity: high", "severity: high\n  suspend: true", 1)))
+	check := func(args ...string) (outcome, []string) {
+		t.Helper()
+		got := run(t, mainstay, dir, append([]string{"check", "clusters/production", "-o", "json", "--rules", "pack,rules"}, args...)...)
+		if got.code == 2 {
+			t.Fatal(got.stderr)
+		}
+		return got, parse(t, got.stdout).lines(t, dir)
+	}
+	want := []string{
+		"new high rule-weakened clusters/production:1 ",
+		"unjudged high web-has-an-owner apps/web/web.yaml:1 apps/v1/Deployment web/web < apps/web/kustomization.yaml:9",
+	}
+	got, lines := check("--against", "HEAD")
+	if diff := cmp.Diff(want, lines); diff != "" || got.code != 1 {
+		t.Errorf("exit code %d, findings (-want +got):\n%s", got.code, diff)
+	}
+	if message := "than in HEAD: spec.suspend false → true (rules/owner.yaml)"; !strings.Contains(got.stdout, message) {
+		t.Errorf("no message says %q:\n%s", message, got.stdout)
+	}
+	if got, lines := check(); got.code != 0 || len(lines) > 0 {
+		t.Errorf("without a revision: exit code %d, findings %v", got.code, lines)
+	}
+}

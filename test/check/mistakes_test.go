@@ -15,6 +15,10 @@ import (
 type want struct {
 	// Path that is checked.
 	Path string `json:"path"`
+	// Against is the folder with what the good repository has beside it, or is,
+	// in the revision that is compared with; none is compared with where it is
+	// empty.
+	Against string `json:"against"`
 	// Exit code of the program.
 	Exit int `json:"exit"`
 	// Findings as lines of report.lines, sorted; none where Error is set.
@@ -49,8 +53,8 @@ func TestEachMistakeIsFoundByName(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(folders) < 28 {
-		t.Errorf("%d mistakes, want 28 at least", len(folders))
+	if len(folders) < 39 {
+		t.Errorf("%d mistakes, want 39 at least", len(folders))
 	}
 	for _, folder := range folders {
 		t.Run(folder.Name(), func(t *testing.T) {
@@ -63,8 +67,14 @@ func TestEachMistakeIsFoundByName(t *testing.T) {
 			if err := yaml.UnmarshalStrict(content, &want); err != nil {
 				t.Fatal(err)
 			}
-			dir := repository(t, manifests, filepath.Join("mistakes", folder.Name()))
-			got := run(t, mainstay, dir, "check", want.Path, "--root", ".", "--distribution", components, "-o", "json")
+			args := []string{"check", want.Path, "--root", ".", "--distribution", components, "-o", "json"}
+			dir := repository(t, manifests, want.Against)
+			if want.Against != "" {
+				commit(t, dir)
+				args = append(args, "--against", "HEAD")
+			}
+			overlay(t, dir, filepath.Join("mistakes", folder.Name()))
+			got := run(t, mainstay, dir, args...)
 			if got.code != want.Exit {
 				t.Errorf("exit code %d, want %d: %s", got.code, want.Exit, got.stderr)
 			}

@@ -103,7 +103,7 @@ func runCheck(cmd *cobra.Command, paths []string, opts checkOptions) error {
 
 // checkAll checks every path, against another revision where one is given.
 func checkAll(ctx context.Context, paths []string, opts checkOptions) (*check.Report, error) {
-	rules, err := rulesOf(opts.rules)
+	rules, err := rulesOf(opts.rules, check.FromDir)
 	if err != nil {
 		return nil, err
 	}
@@ -118,7 +118,7 @@ func checkAll(ctx context.Context, paths []string, opts checkOptions) (*check.Re
 	if err != nil {
 		return nil, err
 	}
-	baseline := &baseline{checker: checker, opts: opts, trees: map[string]string{}}
+	baseline := &baseline{checker: checker, opts: opts, trees: map[string]*tree{}}
 	defer baseline.remove()
 	var after, before, lived []*check.Report
 	for _, path := range paths {
@@ -147,7 +147,9 @@ func checkAll(ctx context.Context, paths []string, opts checkOptions) (*check.Re
 	}
 	report := check.Join(after...)
 	if opts.against != "" {
-		report = check.Compare(check.Join(before...), report, opts.against)
+		if report, err = check.Compare(ctx, check.Join(before...), report, opts.against); err != nil {
+			return nil, err
+		}
 		report.Notes = append(report.Notes, baseline.notes...)
 	}
 	return report.With(check.Join(lived...)), nil
@@ -186,7 +188,7 @@ func checkOne(ctx context.Context, checker *check.Checker, opts render.Options) 
 }
 
 // rulesOf reads the rules and Lifelines that --rules names.
-func rulesOf(names []string) (check.Set, error) {
+func rulesOf(names []string, read func(string) (check.Set, error)) (check.Set, error) {
 	var all check.Set
 	for _, name := range names {
 		var set check.Set
@@ -196,7 +198,7 @@ func rulesOf(names []string) (check.Set, error) {
 		case rulesFromPack:
 			set, err = check.Pack()
 		default:
-			set, err = check.FromDir(name)
+			set, err = read(name)
 		}
 		if err != nil {
 			return check.Set{}, fmt.Errorf("--rules: %w", err)

@@ -16,8 +16,14 @@ type baseline struct {
 	checker *check.Checker
 	opts    checkOptions
 	// trees are the revision's files, by the root of the working tree.
-	trees map[string]string
+	trees map[string]*tree
 	notes []check.Note
+}
+
+// tree is the revision's files below a root, and what they are judged by.
+type tree struct {
+	dir     string
+	checker *check.Checker
 }
 
 // check a path as it was. Where the revision does not have it, or cannot be
@@ -30,12 +36,12 @@ func (b *baseline) check(ctx context.Context, path rendered) (*check.Report, err
 		return nil, fmt.Errorf("--against: %w", err)
 	}
 	opts := b.opts.render
-	opts.Path, opts.Root = filepath.Join(tree, filepath.FromSlash(inside)), tree
+	opts.Path, opts.Root = filepath.Join(tree.dir, filepath.FromSlash(inside)), tree.dir
 	if _, err := os.Lstat(opts.Path); errors.Is(err, fs.ErrNotExist) {
 		b.note(inside, fmt.Sprintf("%s is not there in %s, so all of it is new", inside, b.opts.against))
 		return &check.Report{}, nil
 	}
-	report, _, err := checkOne(ctx, b.checker, opts)
+	report, _, err := checkOne(ctx, tree.checker, opts)
 	if ctx.Err() != nil {
 		return nil, fmt.Errorf("--against: %w", ctx.Err())
 	}
@@ -51,20 +57,57 @@ func (b *baseline) note(inside, message string) {
 }
 
 // tree of the revision's files below a root.
-func (b *baseline) tree(ctx context.Context, root string) (string, error) {
-	if tree, known := b.trees[root]; known {
-		return tree, nil
+func (b *baseline) tree(ctx context.Context, root string) (*tree, error) {
+	if known := b.trees[root]; known != nil {
+		return known, nil
 	}
-	tree, err := os.MkdirTemp("", "mainstay-check-")
+	dir, err := os.MkdirTemp("", "mainstay-check-")
 	if err != nil {
-		return "", fmt.Errorf("make a folder for the revision: %w", err)
+		return nil, fmt.Errorf("make a folder for the revision: %w", err)
 	}
-	b.trees[root] = tree
-	return tree, check.Revision(ctx, root, b.opts.against, tree)
+	made := &tree{dir: dir, checker: b.checker}
+	b.trees[root] = made
+	if err := check.Revision(ctx, root, b.opts.against, dir); err != nil {
+		return nil, err
+	}
+	checker, err := b.checkerOf(root, dir)
+	if err != nil {
+		b.note("", fmt.Sprintf("the rules that --rules names could not be read in %s, so they are as they are now: %s", b.opts.against, err))
+		return made, nil
+	}
+	made.checker = checker
+	return made, nil
+}
+
+// checkerOf judges by the rules that --rules names as the revision has them, as
+// far as they are files of it: who weakens them must not be judged by the result.
+func (b *baseline) checkerOf(root, dir string) (*check.Checker, error) {
+	rules, err := rulesOf(b.opts.rules, func(name string) (check.Set, error) {
+		at, err := filepath.Abs(name)
+		if err == nil {
+			at, err = filepath.EvalSymlinks(at)
+		}
+		if err != nil {
+			return check.Set{}, err
+		}
+		inside, err := filepath.Rel(root, at)
+		if err != nil || !filepath.IsLocal(inside) {
+			return check.FromDir(name)
+		}
+		then := filepath.Join(dir, inside)
+		if _, err := os.Lstat(then); errors.Is(err, fs.ErrNotExist) {
+			return check.Set{}, nil
+		}
+		return check.FromCopy(then, name)
+	})
+	if err != nil {
+		return nil, err
+	}
+	return b.checker.By(rules)
 }
 
 func (b *baseline) remove() {
 	for _, tree := range b.trees {
-		_ = os.RemoveAll(tree)
+		_ = os.RemoveAll(tree.dir)
 	}
 }

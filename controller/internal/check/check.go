@@ -10,6 +10,7 @@ import (
 
 	"github.com/mainstay-dev/mainstay/controller/internal/expr"
 	"github.com/mainstay-dev/mainstay/controller/internal/render"
+	"github.com/mainstay-dev/mainstay/controller/internal/rule"
 )
 
 // DefaultWorkers is how many workers a placement is assumed on.
@@ -50,13 +51,21 @@ func New(opts Options) (*Checker, error) {
 		return nil, fmt.Errorf("make the environment of expressions: %w", err)
 	}
 	c := &Checker{opts: opts, compiler: compiler}
-	for i := range opts.Rules.Rules {
-		given := &opts.Rules.Rules[i]
+	return c.By(opts.Rules)
+}
+
+// By returns a Checker that differs in the rules and Lifelines beside the tree. It
+// fails where a rule does not compile.
+func (c *Checker) By(rules Set) (*Checker, error) {
+	by := *c
+	by.opts.Rules = rules
+	for i := range rules.Rules {
+		given := &rules.Rules[i]
 		if _, err := c.compile(given); err != nil {
 			return nil, fmt.Errorf("%s of %s: %w", given.key, given.source, err)
 		}
 	}
-	return c, nil
+	return &by, nil
 }
 
 // Check judges one render. The path is what was rendered, relative to the
@@ -71,10 +80,13 @@ func (c *Checker) Check(ctx context.Context, path string, rendered *render.Resul
 		report:  &Report{Findings: []Finding{}},
 		seen:    map[string]bool{},
 	}
+	r.report.runs = []*run{r}
 	r.report.Summary.Objects = len(rendered.Objects)
 	r.report.Summary.Patches = len(rendered.Patches)
 	r.patches(rendered.Patches)
 	found := r.found()
+	r.set = byKey(found.Rules)
+	r.shadows()
 	if err := r.rules(ctx, found); err != nil {
 		return nil, err
 	}
@@ -93,6 +105,8 @@ type run struct {
 	objects *objects
 	causes  causes
 	report  *Report
+	// set is the rules that were judged by.
+	set map[rule.Key]*Rule
 	// seen fingerprints: two objects of one name give one finding.
 	seen map[string]bool
 	// budgeted are the workloads, by their id, whose disruption budgets a rule
@@ -112,12 +126,13 @@ func (r *run) add(f Finding, parts ...string) {
 	r.report.Findings = append(r.report.Findings, f)
 }
 
-// of adds a finding about an object, from what was read of it.
-func (r *run) of(obj *object, read reads, f Finding) {
+// of adds a finding about an object, from what was read of it. The parts tell
+// findings of one check about one object from each other.
+func (r *run) of(obj *object, read reads, f Finding, parts ...string) {
 	f.SetBy = r.causes.of(obj, read)
 	f.Object = obj.id()
 	f.Path, f.Line, f.Instance = obj.origin.Path, obj.origin.Line, obj.origin.Instance
-	r.add(f, f.Object)
+	r.add(f, append([]string{f.Object}, parts...)...)
 }
 
 func (r *run) note(n Note) {
@@ -146,6 +161,7 @@ func Join(reports ...*Report) *Report {
 	for _, r := range reports {
 		joined.Findings = append(joined.Findings, r.Findings...)
 		joined.Notes = append(joined.Notes, r.Notes...)
+		joined.runs = append(joined.runs, r.runs...)
 		joined.Summary.Objects += r.Summary.Objects
 		joined.Summary.Patches += r.Summary.Patches
 		joined.Summary.Rules = max(joined.Summary.Rules, r.Summary.Rules)

@@ -1,9 +1,20 @@
 package check
 
+import (
+	"context"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/mainstay-dev/mainstay/controller/internal/rule"
+)
+
 // Compare keeps of a report what is new against that of another revision, adds
-// what is fixed, and counts the rest. A finding that got more severe is new.
-func Compare(before, after *Report, revision string) *Report {
-	out := &Report{Findings: []Finding{}, Notes: after.Notes, Against: revision, Summary: after.Summary}
+// what is fixed, and counts the rest. A finding that got more severe is new. What
+// is gone because a rule asks for less than it did is not fixed: it is no longer
+// judged, and the rule is a finding.
+func Compare(ctx context.Context, before, after *Report, revision string) (*Report, error) {
+	out := &Report{Findings: []Finding{}, Notes: after.Notes, Against: revision, Summary: after.Summary, runs: after.runs}
 	was := make(map[string]*Finding, len(before.Findings))
 	for i := range before.Findings {
 		was[before.Findings[i].Fingerprint] = &before.Findings[i]
@@ -18,6 +29,16 @@ func Compare(before, after *Report, revision string) *Report {
 		f.State = StateNew
 		out.Findings = append(out.Findings, f)
 	}
+	weakened, err := weakened(ctx, before, after, revision)
+	if err != nil {
+		return nil, err
+	}
+	for _, f := range weakened {
+		if !is[f.Fingerprint] {
+			is[f.Fingerprint] = true
+			out.Findings = append(out.Findings, f)
+		}
+	}
 	for _, f := range before.Findings {
 		if !is[f.Fingerprint] {
 			f.State = StateFixed
@@ -25,5 +46,32 @@ func Compare(before, after *Report, revision string) *Report {
 		}
 	}
 	out.sort()
-	return out
+	return out, nil
+}
+
+// weakened are the rules that ask for less than they did, and what they found as
+// they were.
+func weakened(ctx context.Context, before, after *Report, revision string) ([]Finding, error) {
+	var out []Finding
+	for _, r := range after.runs {
+		beside := byKey(r.checker.opts.Rules.Rules)
+		// Where there is nothing to compare with, the rules beside the tree are
+		// what its own are measured by.
+		old := former{called: "than beside the tree", rules: beside, beside: beside}
+		if i := slices.IndexFunc(before.runs, func(other *run) bool { return other.in == r.in }); i >= 0 {
+			old = former{called: "than in " + revision, rules: before.runs[i].set, beside: byKey(before.runs[i].checker.opts.Rules.Rules)}
+		}
+		for _, key := range slices.SortedFunc(maps.Keys(old.rules), byName) {
+			found, err := r.weakened(ctx, old, key)
+			if err != nil {
+				return nil, err
+			}
+			out = append(out, found...)
+		}
+	}
+	return out, nil
+}
+
+func byName(a, b rule.Key) int {
+	return strings.Compare(a.String(), b.String())
 }

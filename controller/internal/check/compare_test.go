@@ -24,7 +24,10 @@ func TestCompare(t *testing.T) {
 	after := &check.Report{Findings: []check.Finding{
 		finding("stays", "high"), finding("comes", "medium"), finding("worse", "high"), finding("better", "low"),
 	}}
-	got := check.Compare(before, after, "main")
+	got, err := check.Compare(t.Context(), before, after, "main")
+	if err != nil {
+		t.Fatal(err)
+	}
 	states := map[string]check.State{}
 	for _, f := range got.Findings {
 		states[f.Check] = f.State

@@ -42,6 +42,9 @@ const (
 	RuleInvalid = "rule-invalid"
 	// RuleFailed: a rule could not be evaluated on an object.
 	RuleFailed = "rule-failed"
+	// RuleWeakened: a rule asks for less than it did in the revision that is
+	// compared with, or than the one of its name beside the tree.
+	RuleWeakened = "rule-weakened"
 )
 
 // State of a finding against another revision.
@@ -52,6 +55,8 @@ const (
 	StateNew       State = "new"
 	StateFixed     State = "fixed"
 	StateUnchanged State = "unchanged"
+	// StateUnjudged: a rule as it was finds it, and as it is now does not.
+	StateUnjudged State = "unjudged"
 )
 
 // Finding is one thing that is wrong.
@@ -108,10 +113,14 @@ type Report struct {
 	Findings []Finding `json:"findings"`
 	Notes    []Note    `json:"notes,omitempty"`
 	// Against is the revision that was compared with; then Findings holds what
-	// is new and what is fixed, and Unchanged counts the rest.
+	// is new, what is fixed and what is no longer judged, and Unchanged counts
+	// the rest.
 	Against   string  `json:"against,omitempty"`
 	Unchanged int     `json:"unchanged,omitempty"`
 	Summary   Summary `json:"summary"`
+
+	// runs that the report was joined from.
+	runs []*run
 }
 
 // Summary counts what was looked at.
@@ -123,7 +132,7 @@ type Summary struct {
 }
 
 // Worst is the highest severity among the findings that count: all of them, or
-// those that are new. It is empty where there is none.
+// those that are new or no longer judged. It is empty where there is none.
 func (r *Report) Worst() v1alpha1.Severity {
 	var worst v1alpha1.Severity
 	for i := range r.Findings {

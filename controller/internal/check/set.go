@@ -77,6 +77,11 @@ func Pack() (Set, error) {
 // folder and those below. Other kinds are passed over; a folder without any is
 // an error.
 func FromDir(dir string) (Set, error) {
+	return FromCopy(dir, dir)
+}
+
+// FromCopy reads them from a copy of a file or folder, and calls it by its name.
+func FromCopy(dir, name string) (Set, error) {
 	info, err := os.Stat(dir)
 	if err != nil {
 		return Set{}, fmt.Errorf("read the rules: %w", err)
@@ -84,20 +89,20 @@ func FromDir(dir string) (Set, error) {
 	var set Set
 	if !info.IsDir() {
 		at := path.Dir(dir)
-		err = set.read(os.DirFS(at), path.Base(dir), dir)
+		err = set.read(os.DirFS(at), path.Base(dir), name)
 	} else {
-		err = fs.WalkDir(os.DirFS(dir), ".", func(name string, entry fs.DirEntry, err error) error {
-			if err != nil || entry.IsDir() || !slices.Contains([]string{".yaml", ".yml"}, path.Ext(name)) {
+		err = fs.WalkDir(os.DirFS(dir), ".", func(file string, entry fs.DirEntry, err error) error {
+			if err != nil || entry.IsDir() || !slices.Contains([]string{".yaml", ".yml"}, path.Ext(file)) {
 				return err
 			}
-			return set.read(os.DirFS(dir), name, path.Join(dir, name))
+			return set.read(os.DirFS(dir), file, path.Join(name, file))
 		})
 	}
 	if err != nil {
 		return Set{}, err
 	}
 	if len(set.Rules)+len(set.Lifelines) == 0 {
-		return Set{}, fmt.Errorf("read the rules: %s holds no ClusterRule, Rule or Lifeline", dir)
+		return Set{}, fmt.Errorf("read the rules: %s holds no ClusterRule, Rule or Lifeline", name)
 	}
 	return set, nil
 }

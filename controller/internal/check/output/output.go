@@ -71,7 +71,8 @@ func Write(out io.Writer, format Format, version string, report *check.Report) e
 	return nil
 }
 
-// open are the findings that are there now.
+// open are the findings that are there now, those that are no longer judged among
+// them: nobody has mended them.
 func open(report *check.Report) []*check.Finding {
 	var out []*check.Finding
 	for i := range report.Findings {

@@ -33,6 +33,14 @@ func sample() *check.Report {
 				Check: "made", Severity: "info", Object: "v1/Service flux-system/x", Path: "i.yaml", Line: 1,
 				Instance: "flux-system/flux", Message: `<"quoted">`, In: "clusters/a b", State: check.StateNew, Fingerprint: "02ff",
 			},
+			{
+				Check: "rule-weakened", Rule: "ClusterRule/singleton", Severity: "high", Object: "mainstay.dev/v1alpha1/ClusterRule singleton", Path: "r.yaml", Line: 1,
+				Message: "ClusterRule singleton asks for less than in main: spec.suspend false → true", In: "clusters/a b", State: check.StateNew, Fingerprint: "04ff",
+			},
+			{
+				Check: "singleton", Rule: "ClusterRule/singleton", Severity: "critical", Object: "v1/Service a/c", Path: "s.yaml", Line: 7,
+				Message: "no longer judged: it is wrong", In: "clusters/a b", State: check.StateUnjudged, Fingerprint: "05ff",
+			},
 			{Check: "gone", Severity: "high", Object: "v1/Service a/b", Path: "old.yaml", Line: 4, Message: "it was wrong", State: check.StateFixed, Fingerprint: "03ff"},
 		},
 		Notes: []check.Note{
@@ -107,8 +115,8 @@ func TestSARIFIsWhole(t *testing.T) {
 	if log.Version != "2.1.0" || len(log.Runs) != 1 || log.Runs[0].Tool.Driver.Name == "" || !strings.Contains(log.Schema, "2.1.0") {
 		t.Fatalf("not a log of one run: %+v", log)
 	}
-	if len(log.Runs[0].Results) != 3 {
-		t.Errorf("%d results, want 3: what is fixed is none", len(log.Runs[0].Results))
+	if len(log.Runs[0].Results) != 5 {
+		t.Errorf("%d results, want 5: what is fixed is none", len(log.Runs[0].Results))
 	}
 	for _, result := range log.Runs[0].Results {
 		rules := log.Runs[0].Tool.Driver.Rules
@@ -144,7 +152,7 @@ func TestJUnitParses(t *testing.T) {
 	if err := xml.Unmarshal(out.Bytes(), &suites); err != nil {
 		t.Fatal(err)
 	}
-	if suites.Failures != 3 || len(suites.Suites) != 1 || len(suites.Suites[0].Cases) != 3 || suites.Suites[0].Cases[2].Failure.Message != `<"quoted">` {
+	if suites.Failures != 5 || len(suites.Suites) != 1 || len(suites.Suites[0].Cases) != 5 || suites.Suites[0].Cases[2].Failure.Message != `<"quoted">` {
 		t.Errorf("got %+v", suites)
 	}
 }

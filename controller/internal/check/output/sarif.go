@@ -111,8 +111,12 @@ func writeSARIF(out io.Writer, version string, report *check.Report) error {
 		for _, place := range f.SetBy {
 			result.Related = append(result.Related, sarifPlace(place.Path, place.Line))
 		}
-		if f.State == check.StateNew {
+		switch f.State {
+		case check.StateNew:
 			result.BaselineState = "new"
+		case check.StateUnjudged:
+			result.BaselineState = "unchanged"
+		case check.StateFixed, check.StateUnchanged:
 		}
 		run.Results = append(run.Results, result)
 	}

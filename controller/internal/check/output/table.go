@@ -62,7 +62,18 @@ func note(n *check.Note) string {
 
 // counted says how many findings there are, of each severity.
 func counted(report *check.Report) string {
-	findings := open(report)
+	var findings []*check.Finding
+	unjudged, fixed := 0, 0
+	for i := range report.Findings {
+		switch f := &report.Findings[i]; f.State {
+		case check.StateFixed:
+			fixed++
+		case check.StateUnjudged:
+			unjudged++
+		case check.StateNew, check.StateUnchanged, "":
+			findings = append(findings, f)
+		}
+	}
 	var by []string
 	for _, severity := range slices.Backward(check.Severities()) {
 		n := 0
@@ -83,8 +94,11 @@ func counted(report *check.Report) string {
 	if len(by) > 0 {
 		text += " (" + strings.Join(by, ", ") + ")"
 	}
+	if unjudged > 0 {
+		text += fmt.Sprintf(", %d no longer judged", unjudged)
+	}
 	if report.Against != "" {
-		text += fmt.Sprintf(", %d fixed, %d unchanged against %s", len(report.Findings)-len(findings), report.Unchanged, report.Against)
+		text += fmt.Sprintf(", %d fixed, %d unchanged against %s", fixed, report.Unchanged, report.Against)
 	}
 	return text
 }
