@@ -90,8 +90,9 @@ func (c *Checker) Check(ctx context.Context, path string, rendered *render.Resul
 	if err := r.rules(ctx, found); err != nil {
 		return nil, err
 	}
-	work := r.workloads()
-	r.pdbs = r.disruptionBudgets()
+	typed := r.decoded()
+	work := r.workloads(typed)
+	r.pdbs = r.disruptionBudgets(typed)
 	r.budgets(work)
 	r.lifelines(found, work)
 	r.report.sort()

@@ -29,20 +29,16 @@ type workload struct {
 	autoscaled bool
 }
 
-// workloads of the render. One that is not what its kind says is a finding.
-func (r *run) workloads() []*workload {
+// workloads of the render, as far as they can be read.
+func (r *run) workloads(typed map[*object]runtime.Object) []*workload {
 	var out []*workload
 	scaled := r.scaled()
-	for _, obj := range r.objects.byKind[appsv1.SchemeGroupVersion.WithKind("Deployment")] {
-		var d appsv1.Deployment
-		if r.convert(obj, &d) {
-			out = append(out, &workload{object: obj, deployment: &d, template: &d.Spec.Template, replicas: orOne(d.Spec.Replicas)})
-		}
-	}
-	for _, obj := range r.objects.byKind[appsv1.SchemeGroupVersion.WithKind("StatefulSet")] {
-		var s appsv1.StatefulSet
-		if r.convert(obj, &s) {
-			out = append(out, &workload{object: obj, set: &s, template: &s.Spec.Template, replicas: orOne(s.Spec.Replicas)})
+	for _, obj := range r.objects.all {
+		switch of := typed[obj].(type) {
+		case *appsv1.Deployment:
+			out = append(out, &workload{object: obj, deployment: of, template: &of.Spec.Template, replicas: orOne(of.Spec.Replicas)})
+		case *appsv1.StatefulSet:
+			out = append(out, &workload{object: obj, set: of, template: &of.Spec.Template, replicas: orOne(of.Spec.Replicas)})
 		}
 	}
 	for _, w := range out {
@@ -51,18 +47,6 @@ func (r *run) workloads() []*workload {
 		r.probe(w)
 	}
 	return out
-}
-
-// convert says whether an object is what its kind says.
-func (r *run) convert(obj *object, into any) bool {
-	if err := runtime.DefaultUnstructuredConverter.FromUnstructured(obj.Object, into); err != nil {
-		r.of(obj, everything, Finding{
-			Check: ObjectInvalid, Severity: v1alpha1.SeverityHigh,
-			Message: fmt.Sprintf("the API server would reject this %s: %s", obj.GetKind(), err),
-		})
-		return false
-	}
-	return true
 }
 
 func orOne(replicas *int32) int32 {
@@ -160,13 +144,12 @@ func profile(name string) v1alpha1.Profile {
 	return ""
 }
 
-// disruptionBudgets of the render.
-func (r *run) disruptionBudgets() []*policyv1.PodDisruptionBudget {
+// disruptionBudgets of the render, as far as they can be read.
+func (r *run) disruptionBudgets(typed map[*object]runtime.Object) []*policyv1.PodDisruptionBudget {
 	var out []*policyv1.PodDisruptionBudget
-	for _, obj := range r.objects.byKind[policyv1.SchemeGroupVersion.WithKind("PodDisruptionBudget")] {
-		var pdb policyv1.PodDisruptionBudget
-		if r.convert(obj, &pdb) {
-			out = append(out, &pdb)
+	for _, obj := range r.objects.all {
+		if pdb, ok := typed[obj].(*policyv1.PodDisruptionBudget); ok {
+			out = append(out, pdb)
 		}
 	}
 	return out

@@ -85,12 +85,3 @@ spec:
 		})
 	}
 }
-
-func TestObjectThatIsNotWhatItsKindSays(t *testing.T) {
-	t.Parallel()
-	report := checked(t, check.Options{}, rendered(t, "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: a}\nspec: {replicas: two}\n"))
-	want := []string{"high object-invalid all.yaml:1 the API server would reject this Deployment: cannot convert string to int64"}
-	if len(report.Findings) != 1 || report.Findings[0].Check != check.ObjectInvalid {
-		t.Errorf("findings (-want +got):\n%s", cmp.Diff(want, findings(report)))
-	}
-}

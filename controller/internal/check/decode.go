@@ -1,0 +1,120 @@
+package check
+
+import (
+	"errors"
+	"fmt"
+	"regexp"
+	"strings"
+
+	policyv1 "k8s.io/api/policy/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/serializer/json"
+	"k8s.io/apimachinery/pkg/util/intstr"
+	"k8s.io/apimachinery/pkg/util/validation"
+	"k8s.io/client-go/kubernetes/scheme"
+
+	"github.com/mainstay-dev/mainstay/controller/api/v1alpha1"
+)
+
+// decoded reads every object of a kind that Kubernetes itself has into its Go
+// type, as the API server does: a field that the kind lacks, or a value of another
+// type, is a finding. Objects of other kinds, and those that cannot be read, are
+// not among the result.
+func (r *run) decoded() map[*object]runtime.Object {
+	decoder := json.NewSerializerWithOptions(json.DefaultMetaFactory, scheme.Scheme, scheme.Scheme, json.SerializerOptions{Strict: true})
+	out := map[*object]runtime.Object{}
+	for _, obj := range r.objects.all {
+		if !scheme.Scheme.Recognizes(obj.GroupVersionKind()) {
+			continue
+		}
+		text, err := obj.MarshalJSON()
+		if err != nil {
+			r.rejected(obj, "", err.Error())
+			continue
+		}
+		typed, _, err := decoder.Decode(text, nil, nil)
+		strict, isStrict := runtime.AsStrictDecodingError(err)
+		switch {
+		case isStrict:
+			for _, mistake := range strict.Errors() {
+				r.rejected(obj, fieldOf(mistake), mistake.Error())
+			}
+		case err != nil:
+			r.rejected(obj, "", plain(err))
+			continue
+		}
+		if pdb, ok := typed.(*policyv1.PodDisruptionBudget); ok && !r.isBudget(obj, pdb) {
+			continue
+		}
+		out[obj] = typed
+	}
+	return out
+}
+
+// rejected reports that the API server would not take an object.
+func (r *run) rejected(obj *object, field, why string) {
+	read := everything
+	if field != "" {
+		read = below(field)
+	}
+	r.of(obj, read, Finding{
+		Check: ObjectInvalid, Severity: v1alpha1.SeverityHigh,
+		Message: fmt.Sprintf("the API server would reject this %s: %s", obj.GetKind(), why),
+	}, field)
+}
+
+// fieldOf is the JSON pointer of the field that a mistake names in quotes; empty
+// where it names none.
+func fieldOf(mistake error) string {
+	_, quoted, found := strings.Cut(mistake.Error(), `field "`)
+	if !found {
+		return ""
+	}
+	field, _, _ := strings.Cut(quoted, `"`)
+	return "/" + strings.NewReplacer(".", "/", "[", "/", "]", "").Replace(field)
+}
+
+// goType is how encoding/json calls the Go field of a value of the wrong type.
+var goType = regexp.MustCompile(`Go struct field \w+\.(\S+) of type \S+`)
+
+// plain says what is wrong without the names of Go types.
+func plain(err error) string {
+	cause := err
+	for inner := errors.Unwrap(cause); inner != nil; inner = errors.Unwrap(cause) {
+		cause = inner
+	}
+	return goType.ReplaceAllString(strings.TrimPrefix(cause.Error(), "json: "), "field $1")
+}
+
+// isBudget says whether the API server would take the numbers of a
+// PodDisruptionBudget, which no type bounds.
+func (r *run) isBudget(obj *object, pdb *policyv1.PodDisruptionBudget) bool {
+	numbers := map[string]*intstr.IntOrString{"minAvailable": pdb.Spec.MinAvailable, "maxUnavailable": pdb.Spec.MaxUnavailable}
+	if pdb.Spec.MinAvailable != nil && pdb.Spec.MaxUnavailable != nil {
+		r.rejected(obj, "/spec", "minAvailable and maxUnavailable cannot both be set")
+		return false
+	}
+	for name, number := range numbers {
+		if why := notPods(number); why != "" {
+			r.rejected(obj, "/spec/"+name, fmt.Sprintf("%s is %s, and must be %s", name, value(number.String()), why))
+			return false
+		}
+	}
+	return true
+}
+
+// notPods says what a number of pods must be that is none.
+func notPods(n *intstr.IntOrString) string {
+	switch {
+	case n == nil:
+	case n.Type == intstr.Int && n.IntVal < 0:
+		return "at least 0"
+	case n.Type == intstr.String && len(validation.IsValidPercent(n.StrVal)) > 0:
+		return "a number without quotes, or a percentage"
+	case n.Type == intstr.String:
+		if percent, err := intstr.GetScaledValueFromIntOrPercent(n, 100, true); err != nil || percent > 100 {
+			return "at most 100%"
+		}
+	}
+	return ""
+}
