@@ -7,6 +7,7 @@ import (
 	"time"
 
 	policyv1 "k8s.io/api/policy/v1"
+	"k8s.io/utils/clock"
 
 	"github.com/mainstay-dev/mainstay/controller/internal/expr"
 	"github.com/mainstay-dev/mainstay/controller/internal/render"
@@ -30,12 +31,15 @@ type Options struct {
 	Workers int
 	// Now decides which exceptions of rules have lapsed.
 	Now time.Time
+	// Clock tells how long rules take; nil is the machine's.
+	Clock clock.PassiveClock
 }
 
 // Checker judges renders. It is not safe for concurrent use.
 type Checker struct {
 	opts     Options
 	compiler *expr.Compiler
+	spent    *spending
 }
 
 // New returns a Checker, or an error where a rule of opts.Rules does not compile.
@@ -50,7 +54,10 @@ func New(opts Options) (*Checker, error) {
 	if err != nil {
 		return nil, fmt.Errorf("make the environment of expressions: %w", err)
 	}
-	c := &Checker{opts: opts, compiler: compiler}
+	if opts.Clock == nil {
+		opts.Clock = clock.RealClock{}
+	}
+	c := &Checker{opts: opts, compiler: compiler, spent: &spending{clock: opts.Clock, by: map[rule.Key]time.Duration{}}}
 	return c.By(opts.Rules)
 }
 

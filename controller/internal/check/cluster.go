@@ -42,7 +42,10 @@ func (c *Checker) Cluster(ctx context.Context, path string, rendered *render.Res
 	if err != nil {
 		return nil, err
 	}
-	world := &world{ctx: ctx, live: live, resources: resources, objects: map[schema.GroupVersionResource][]*object{}, lists: map[string]expr.List{}}
+	world := &world{
+		ctx: ctx, live: live, resources: resources, spent: c.spent,
+		objects: map[schema.GroupVersionResource][]*object{}, lists: map[string]expr.List{},
+	}
 	now, err := world.rules()
 	if err != nil {
 		return nil, err
@@ -123,6 +126,7 @@ type world struct {
 	resources []rule.APIResource
 	objects   map[schema.GroupVersionResource][]*object
 	lists     map[string]expr.List
+	spent     *spending
 	// failed is why a list that an expression asked for could not be had: that
 	// is no fault of the object.
 	failed error
@@ -135,7 +139,9 @@ func (w *world) of(resource rule.APIResource) ([]*object, error) {
 	if objects, known := w.objects[resource.GroupVersionResource]; known {
 		return objects, nil
 	}
+	start := w.spent.clock.Now()
 	listed, err := w.live.List(w.ctx, resource.GroupVersionResource)
+	w.spent.waited += w.spent.clock.Since(start)
 	if err != nil {
 		return nil, err
 	}
@@ -211,11 +217,14 @@ func (w *world) evaluate(compiled *rule.Rule, obj *object, c *Checker) (*rule.Fi
 	if !compiled.MatchesObject(obj.resource, obj.Unstructured, labels) {
 		return nil, nil //nolint:nilnil // the rule is not about it
 	}
-	finding := compiled.Evaluate(w.ctx, rule.Input{
+	finding, err := c.evaluate(w.ctx, compiled, rule.Input{
 		Object: obj.Unstructured, Resource: obj.resource, Namespace: namespace, Refs: w, Now: c.opts.Now,
 	})
 	if err := errors.Join(w.ctx.Err(), w.failed); err != nil {
 		return nil, fmt.Errorf("evaluate %s on the cluster: %w", compiled.Key(), err)
+	}
+	if err != nil {
+		return nil, err
 	}
 	if !finding.Matched || finding.Outcome == v1alpha1.OutcomePass {
 		return nil, nil //nolint:nilnil // it holds

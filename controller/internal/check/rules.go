@@ -69,10 +69,13 @@ func (r *run) evaluate(ctx context.Context, given *Rule, compiled *rule.Rule) er
 			return fmt.Errorf("evaluate %s on %s: %w", given.key, obj.id(), err)
 		}
 		lists := &refs{objects: r.objects}
-		finding := compiled.Evaluate(ctx, rule.Input{
+		finding, err := r.checker.evaluate(ctx, compiled, rule.Input{
 			Object: obj.Unstructured, Resource: obj.resource, Namespace: r.objects.namespaceOf(obj),
 			Refs: lists, Now: r.checker.opts.Now,
 		})
+		if err != nil {
+			return err
+		}
 		if !finding.Matched {
 			continue
 		}
