@@ -15,7 +15,9 @@ import (
 )
 
 // +kubebuilder:rbac:groups="",resources=pods,verbs=get;list;watch
-// +kubebuilder:rbac:groups="",resources=pods/eviction,verbs=create
+// What acts on the objects of others is in a role of its own, which a cluster may do
+// without.
+// +kubebuilder:rbac:groups="",resources=pods/eviction,verbs=create,roleName=mainstay-heal
 
 // Evict removes a pod through the Eviction API, which respects
 // PodDisruptionBudgets.
