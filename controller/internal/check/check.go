@@ -86,6 +86,7 @@ func (c *Checker) Check(ctx context.Context, path string, rendered *render.Resul
 		causes:  newCauses(rendered.Patches),
 		report:  &Report{Findings: []Finding{}},
 		seen:    map[string]bool{},
+		guarded: map[*object]rule.Key{},
 	}
 	r.report.runs = []*run{r}
 	r.report.Summary.Objects = len(rendered.Objects)
@@ -117,10 +118,20 @@ type run struct {
 	set map[rule.Key]*Rule
 	// seen fingerprints: two objects of one name give one finding.
 	seen map[string]bool
+	// guarded are the objects that a rule is about, with the first one.
+	guarded map[*object]rule.Key
 	// budgeted are the workloads, by their id, whose disruption budgets a rule
 	// has found fault with.
 	budgeted map[string]bool
 	pdbs     []*policyv1.PodDisruptionBudget
+}
+
+// again is a run of the same render that has found nothing.
+func (r *run) again() *run {
+	return &run{
+		checker: r.checker, in: r.in, objects: r.objects, causes: r.causes,
+		report: &Report{}, seen: map[string]bool{}, guarded: map[*object]rule.Key{}, budgeted: map[string]bool{},
+	}
 }
 
 // add a finding that is the same one in another revision where the parts are.
@@ -163,7 +174,7 @@ func (r *Report) With(cluster *Report) *Report {
 	return &joined
 }
 
-// Join makes one report of several.
+// Join makes one report of several, and adds what only all of them tell.
 func Join(reports ...*Report) *Report {
 	joined := &Report{Findings: []Finding{}}
 	for _, r := range reports {
@@ -175,6 +186,9 @@ func Join(reports ...*Report) *Report {
 		joined.Summary.Rules = max(joined.Summary.Rules, r.Summary.Rules)
 		joined.Summary.Lifelines = max(joined.Summary.Lifelines, r.Summary.Lifelines)
 	}
+	findings, notes := mixes(joined.runs)
+	joined.Findings = append(joined.Findings, findings...)
+	joined.Notes = append(joined.Notes, notes...)
 	joined.sort()
 	return joined
 }

@@ -38,6 +38,9 @@ const (
 	// LifelineSurvives: a member of a Lifeline would be stopped by the loss of
 	// one worker.
 	LifelineSurvives = "lifeline-survives"
+	// KustomizationMixes: a Kustomization of Flux applies what mends a cluster
+	// and, or after, what a rule guards.
+	KustomizationMixes = "kustomization-mixes-recovery-path"
 	// RuleInvalid: a rule of the tree does not compile.
 	RuleInvalid = "rule-invalid"
 	// RuleFailed: a rule could not be evaluated on an object.

@@ -79,6 +79,9 @@ func (r *run) evaluate(ctx context.Context, given *Rule, compiled *rule.Rule) er
 		if !finding.Matched {
 			continue
 		}
+		if _, known := r.guarded[obj]; !known && finding.Outcome != v1alpha1.OutcomeSkip {
+			r.guarded[obj] = given.key
+		}
 		switch finding.Outcome {
 		case v1alpha1.OutcomePass:
 		case v1alpha1.OutcomeSkip:

@@ -12,6 +12,9 @@ import (
 	"github.com/mainstay-dev/mainstay/controller/internal/rule"
 )
 
+// unjudged begins the message of what is no longer judged.
+const unjudged = "no longer judged: "
+
 // former is what a render is compared with.
 type former struct {
 	called string
@@ -31,17 +34,14 @@ func (r *run) weakened(ctx context.Context, old former, key rule.Key) ([]Finding
 	if err != nil {
 		return nil, nil //nolint:nilerr // a rule that does not compile judged nothing
 	}
-	again := &run{
-		checker: r.checker, in: r.in, objects: r.objects, causes: r.causes,
-		report: &Report{}, seen: map[string]bool{}, budgeted: map[string]bool{},
-	}
+	again := r.again()
 	if err := again.evaluate(ctx, was, compiled); err != nil {
 		return nil, err
 	}
 	var out []Finding
 	for _, f := range again.report.Findings {
 		if !r.seen[f.Fingerprint] {
-			f.State, f.Message = StateUnjudged, "no longer judged: "+f.Message
+			f.State, f.Message = StateUnjudged, unjudged+f.Message
 			out = append(out, f)
 		}
 	}
@@ -52,9 +52,9 @@ func (r *run) weakened(ctx context.Context, old former, key rule.Key) ([]Finding
 	return append(out, again.report.Findings...), nil
 }
 
-// less is how a rule asks for less than it did; unjudged is how many findings of
-// what it was it does not make.
-func (r *run) less(old former, key rule.Key, unjudged int) []weakening {
+// less is how a rule asks for less than it did; hidden is how many findings of what
+// it was it does not make.
+func (r *run) less(old former, key rule.Key, hidden int) []weakening {
 	is := r.set[key]
 	if is == nil {
 		return []weakening{{is: "there is none any more that can be read"}}
@@ -65,8 +65,8 @@ func (r *run) less(old former, key rule.Key, unjudged int) []weakening {
 	if beside := old.beside[key]; beside != nil && equality.Semantic.DeepEqual(beside.spec, is.spec) {
 		all = certain(all)
 	}
-	if len(all) == 0 && unjudged > 0 {
-		all = []weakening{{is: fmt.Sprintf("what it was finds fault with %d more %s", unjudged, plural(unjudged, "object", "objects"))}}
+	if len(all) == 0 && hidden > 0 {
+		all = []weakening{{is: fmt.Sprintf("what it was finds fault with %d more %s", hidden, plural(hidden, "object", "objects"))}}
 	}
 	return all
 }

@@ -1,0 +1,74 @@
+package check
+
+import (
+	"fmt"
+
+	"github.com/mainstay-dev/mainstay/controller/api/v1alpha1"
+)
+
+// mixes judges the Kustomizations of Flux in each render: Flux applies all of one
+// or nothing, and nothing of what depends on one that failed. So a rejected object
+// must not keep what mends a cluster from being applied.
+func mixes(runs []*run) ([]Finding, []Note) {
+	var findings []Finding
+	var notes []Note
+	for _, r := range runs {
+		again := r.again()
+		all := r.kustomizations(runs)
+		byName := make(map[string]*fluxKustomization, len(all))
+		var unknown []string
+		for _, k := range all {
+			byName[k.name()] = k
+			if !k.rendered {
+				unknown = append(unknown, fmt.Sprintf("%s (%s)", k.path, k.name()))
+			}
+		}
+		for _, k := range all {
+			again.mixes(k, byName)
+		}
+		if len(unknown) > 0 {
+			again.note(Note{
+				Check:   KustomizationMixes,
+				Message: "what these Kustomizations apply is not rendered, so whether they mix what recovery takes with what rules guard is not known; check their paths, too: " + some(unknown),
+			})
+		}
+		findings, notes = append(findings, again.report.Findings...), append(notes, again.report.Notes...)
+	}
+	return findings, notes
+}
+
+// mixes judges one Kustomization and those that it depends on.
+func (r *run) mixes(k *fluxKustomization, all map[string]*fluxKustomization) {
+	if len(k.recovery) == 0 {
+		return
+	}
+	if len(k.guarded) > 0 {
+		r.of(k.object, below("/spec/path", "/spec/targetNamespace"), Finding{
+			Check: KustomizationMixes, Severity: v1alpha1.SeverityHigh,
+			Message: fmt.Sprintf("Kustomization %s applies what recovery takes (%s) and what rules guard (%s): Flux applies nothing of it while one object is rejected; move one of the two to a Kustomization of its own",
+				k.name(), some(k.recovery), some(k.guarded)),
+		})
+	}
+	type step struct {
+		name, chain string
+	}
+	seen := map[string]bool{k.name(): true}
+	for queue := []step{{k.name(), k.name()}}; len(queue) > 0; queue = queue[1:] {
+		for _, name := range all[queue[0].name].dependsOn {
+			on := all[name]
+			if on == nil || seen[name] {
+				continue
+			}
+			seen[name] = true
+			chain := queue[0].chain + " → " + name
+			queue = append(queue, step{name, chain})
+			if len(on.guarded) > 0 {
+				r.of(k.object, below("/spec/dependsOn"), Finding{
+					Check: KustomizationMixes, Severity: v1alpha1.SeverityHigh,
+					Message: fmt.Sprintf("Kustomization %s applies what recovery takes (%s) and depends on one that applies what rules guard (%s): %s. Flux applies nothing of the first while an object of the last is rejected; let what mends the cluster depend on nothing guarded",
+						k.name(), some(k.recovery), some(on.guarded), chain),
+				}, name)
+			}
+		}
+	}
+}
