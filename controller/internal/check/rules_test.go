@@ -163,3 +163,26 @@ func TestCausesAreThePatchesOfWhatARuleReads(t *testing.T) {
 		t.Errorf("set by (-want +got):\n%s", diff)
 	}
 }
+
+// A kustomization that sets a namespace gives it to a ClusterRule, too.
+func TestClusterRuleWithANamespaceIsInThePlaceOfTheOneBesideTheTree(t *testing.T) {
+	t.Parallel()
+	opts := given(t, ruleText("r", "", "object.spec.replicas == 3"))
+	own := strings.Replace(ruleText("r", "", "object.spec.replicas == 4"), "{name: r}", "{name: r, namespace: web}", 1)
+	report := checked(t, opts, rendered(t, own+web))
+	if diff := cmp.Diff([]string{"high r all.yaml:2 it does not hold"}, findings(report)); diff != "" || report.Summary.Rules != 1 {
+		t.Errorf("%d rules, want 1; findings (-want +got):\n%s", report.Summary.Rules, diff)
+	}
+	after := checked(t, opts, rendered(t, strings.Replace(own, "== 4", "== 2", 1)+web))
+	compared, err := check.Compare(t.Context(), checked(t, opts, rendered(t, web)), after, "main")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, f := range compared.Findings {
+		got = append(got, string(f.State)+" "+f.Check)
+	}
+	if diff := cmp.Diff([]string{"new rule-weakened", "unjudged r"}, got); diff != "" {
+		t.Errorf("findings against the rule beside the tree (-want +got):\n%s", diff)
+	}
+}

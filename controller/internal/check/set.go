@@ -188,7 +188,12 @@ func (r *run) found() Set {
 		for i := before; i < len(set.Rules); i++ {
 			set.Rules[i].origin = obj.origin
 		}
-		have[obj.GetKind()+"/"+obj.GetNamespace()+"/"+obj.GetName()] = true
+		namespace := obj.GetNamespace()
+		if obj.GetKind() == rule.KindClusterRule {
+			// A kustomization gives one to kinds that it does not know.
+			namespace = ""
+		}
+		have[obj.GetKind()+"/"+namespace+"/"+obj.GetName()] = true
 	}
 	for i := range set.Lifelines {
 		set.Lifelines[i].own = true
