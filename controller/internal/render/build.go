@@ -31,7 +31,7 @@ func (w *walk) build(start string) (*built, error) {
 		var file string
 		var err error
 		if w.tree.isDir(dir) {
-			if file, _, err = w.tree.kustomizationFile(dir); err != nil {
+			if file, err = w.tree.kustomizationFile(dir); err != nil {
 				return nil, err
 			}
 		}

@@ -34,20 +34,34 @@ func (l loader) New(name string) (ifc.Loader, error) {
 
 // Load reads a file that a kustomization names.
 func (l loader) Load(name string) ([]byte, error) {
-	if name == "" {
-		return nil, errors.New("the name of a file is empty")
-	}
-	if isRemote(name) {
-		return nil, fmt.Errorf("%s is remote: nothing is fetched, copy it into the repository", name)
-	}
-	if l.tree.root == "" {
-		return l.tree.load(path.Join(l.dir, name))
-	}
-	rel, err := l.tree.resolve(l.dir, name)
+	rel, err := l.find(name)
 	if err != nil {
 		return nil, err
 	}
 	return l.tree.load(rel)
+}
+
+// yaml reads a file of YAML that a kustomization names.
+func (l loader) yaml(name string) ([]byte, error) {
+	rel, err := l.find(name)
+	if err != nil {
+		return nil, err
+	}
+	return l.tree.loadYAML(rel)
+}
+
+// find is the path of a file relative to the root.
+func (l loader) find(name string) (string, error) {
+	if name == "" {
+		return "", errors.New("the name of a file is empty")
+	}
+	if isRemote(name) {
+		return "", fmt.Errorf("%s is remote: nothing is fetched, copy it into the repository", name)
+	}
+	if l.tree.root == "" {
+		return path.Join(l.dir, name), nil
+	}
+	return l.tree.resolve(l.dir, name)
 }
 
 // Cleanup has nothing to do.

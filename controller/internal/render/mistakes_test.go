@@ -85,11 +85,11 @@ func TestMistakes(t *testing.T) {
 		},
 		"manifest that does not parse": {
 			files: map[string]string{"kustomization.yaml": one, "a.yaml": "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a\n"},
-			want:  "a.yaml:2: read the manifest: MalformedYAMLError: yaml: line 2: ",
+			want:  "a.yaml:2: does not parse: yaml: line 2: ",
 		},
 		"kustomization that does not parse": {
 			files: map[string]string{"kustomization.yaml": "resources:\n  - a.yaml\n - b.yaml\n"},
-			want:  "kustomization.yaml:2: read the kustomization: ",
+			want:  "kustomization.yaml:2: does not parse: yaml: line 2: ",
 		},
 		"unknown field": {
 			files: map[string]string{"kustomization.yaml": one + "patch: []\n"},
@@ -104,19 +104,19 @@ func TestMistakes(t *testing.T) {
 			want:  "kustomization.yaml:2: /etc/passwd is an absolute path; name it relative to the kustomization",
 		},
 		"large file": {
-			files: map[string]string{"kustomization.yaml": one}, limits: Limits{FileBytes: 100, TotalBytes: 1 << 20, Files: 9, Depth: 9},
+			files: map[string]string{"kustomization.yaml": one}, limits: Limits{FileBytes: 100, TotalBytes: 1 << 20, Files: 9, Depth: 9, Visits: 9, Nodes: 999},
 			want: "kustomization.yaml:2: a.yaml has 296 bytes, more than the 100 that one file may have",
 		},
 		"too much": {
-			files: map[string]string{"kustomization.yaml": one}, limits: Limits{FileBytes: 1000, TotalBytes: 100, Files: 9, Depth: 9},
+			files: map[string]string{"kustomization.yaml": one}, limits: Limits{FileBytes: 1000, TotalBytes: 100, Files: 9, Depth: 9, Visits: 9, Nodes: 999},
 			want: "kustomization.yaml:2: the build reads more than 100 bytes: stopped at a.yaml",
 		},
 		"too many": {
-			files: map[string]string{"kustomization.yaml": one}, limits: Limits{FileBytes: 1000, TotalBytes: 1000, Files: 1, Depth: 9},
+			files: map[string]string{"kustomization.yaml": one}, limits: Limits{FileBytes: 1000, TotalBytes: 1000, Files: 1, Depth: 9, Visits: 9, Nodes: 999},
 			want: "kustomization.yaml:2: the build reads more than 1 files: stopped at a.yaml",
 		},
 		"too deep": {
-			files: map[string]string{"kustomization.yaml": "resources: [x]\n", "x/kustomization.yaml": "resources: [z]\n", "x/z/kustomization.yaml": "namePrefix: z\n"}, limits: Limits{FileBytes: 1000, TotalBytes: 1000, Files: 9, Depth: 2},
+			files: map[string]string{"kustomization.yaml": "resources: [x]\n", "x/kustomization.yaml": "resources: [z]\n", "x/z/kustomization.yaml": "namePrefix: z\n"}, limits: Limits{FileBytes: 1000, TotalBytes: 1000, Files: 9, Depth: 2, Visits: 9, Nodes: 999},
 			want: "x/kustomization.yaml:1: kustomizations name each other more than 2 deep",
 		},
 		"chart": {

@@ -20,14 +20,18 @@ type Limits struct {
 	FileBytes, TotalBytes int64
 	// Files that the build reads.
 	Files int
-	// Depth of kustomizations that name each other.
-	Depth int
+	// Depth of kustomizations that name each other, and Visits to them: one that is
+	// reached on two ways is built twice.
+	Depth, Visits int
+	// Nodes of all YAML that the build reads, with aliases written out. A manifest or
+	// a patch that is built twice counts twice.
+	Nodes int
 }
 
 // DefaultLimits are far above what a repository of manifests holds: the largest
 // bundle of CRDs in common use has some 5 MiB.
 func DefaultLimits() Limits {
-	return Limits{FileBytes: 16 << 20, TotalBytes: 256 << 20, Files: 20_000, Depth: 64}
+	return Limits{FileBytes: 16 << 20, TotalBytes: 256 << 20, Files: 20_000, Depth: 64, Visits: 5_000, Nodes: 2_000_000}
 }
 
 // tree is a folder that is read below its root only. Everything that is read is
@@ -37,9 +41,17 @@ type tree struct {
 	start  string // what to build, relative to root
 	limits Limits
 	read   int64
+	nodes  int
 	files  map[string][]byte
+	yaml   map[string]weighed
 	made   string // a kustomization that stands for what start has not
 	memory filesys.FileSystem
+}
+
+// weighed is what a file is as YAML.
+type weighed struct {
+	nodes int
+	err   error // where it is none
 }
 
 // openTree finds the root of the tree that holds start.
@@ -85,7 +97,7 @@ func openTree(start, root string, limits Limits) (*tree, error) {
 
 // newTree is an empty tree in memory.
 func newTree(limits Limits) *tree {
-	return &tree{limits: limits, start: ".", files: map[string][]byte{}, memory: filesys.MakeFsInMemory()}
+	return &tree{limits: limits, start: ".", files: map[string][]byte{}, yaml: map[string]weighed{}, memory: filesys.MakeFsInMemory()}
 }
 
 // gitRoot is the closest folder at or above dir that holds .git, else dir.
@@ -176,8 +188,53 @@ func (t *tree) load(rel string) ([]byte, error) {
 	return content, t.put(rel, content)
 }
 
-// put keeps a file in memory, as if it had been read.
+// loadYAML reads a resolved file that is about to be parsed.
+func (t *tree) loadYAML(rel string) ([]byte, error) {
+	content, err := t.load(rel)
+	if err != nil {
+		return nil, err
+	}
+	w := t.yaml[rel]
+	if err := t.build(w.nodes, w.err); err != nil {
+		return nil, placed(rel, err)
+	}
+	return content, nil
+}
+
+// text is a YAML text inside of a file that is about to be parsed.
+func (t *tree) text(content string) error {
+	return t.build(weigh([]byte(content), t.limits.Nodes))
+}
+
+// build counts the nodes of a text that was weighed.
+func (t *tree) build(nodes int, err error) error {
+	if err != nil {
+		return err
+	}
+	if t.nodes += nodes; t.nodes > t.limits.Nodes {
+		return fmt.Errorf("all YAML that the build reads has more than %d nodes, each alias counted as what it stands for, and a file as often as it is built", t.limits.Nodes)
+	}
+	return nil
+}
+
+// placed puts the file and the line to what is wrong with its YAML.
+func placed(rel string, err error) error {
+	origin := Origin{Path: rel, Line: 1}
+	var wrong *excess
+	if errors.As(err, &wrong) {
+		origin.Line = max(wrong.line, 1)
+	}
+	return &Error{Origin: origin, Err: err}
+}
+
+// put keeps a file in memory, as if it had been read. What holds too much YAML is
+// refused wherever it stands: a file of data can be named as YAML in another place.
 func (t *tree) put(rel string, content []byte) error {
+	nodes, err := weigh(content, t.limits.Nodes)
+	if err != nil && !errors.Is(err, errNotYAML) {
+		return placed(rel, err)
+	}
+	t.yaml[rel] = weighed{nodes, err}
 	t.read += int64(len(content))
 	t.files[rel] = content
 	if err := t.memory.WriteFile("/"+rel, content); err != nil {
@@ -186,14 +243,12 @@ func (t *tree) put(rel string, content []byte) error {
 	return nil
 }
 
-// kustomizationFile returns the path and content of dir's kustomization, and an
-// empty path where there is none.
-func (t *tree) kustomizationFile(dir string) (string, []byte, error) {
+// kustomizationFile returns the path of dir's kustomization, empty where there is none.
+func (t *tree) kustomizationFile(dir string) (string, error) {
 	if t.made != "" && path.Dir(t.made) == dir {
-		return t.made, t.files[t.made], nil
+		return t.made, nil
 	}
 	var found []string
-	var content []byte
 	for _, name := range konfig.RecognizedKustomizationFileNames() {
 		rel := path.Join(dir, name)
 		if t.root == "" {
@@ -204,21 +259,20 @@ func (t *tree) kustomizationFile(dir string) (string, []byte, error) {
 			continue
 		}
 		if _, err := t.resolve(dir, name); err != nil {
-			return "", nil, &Error{Origin: Origin{Path: rel}, Err: err}
+			return "", &Error{Origin: Origin{Path: rel}, Err: err}
 		}
-		read, err := t.load(rel)
-		if err != nil {
-			return "", nil, &Error{Origin: Origin{Path: rel}, Err: err}
+		if _, err := t.load(rel); err != nil {
+			return "", asError(Origin{Path: rel}, err)
 		}
-		found, content = append(found, rel), read
+		found = append(found, rel)
 	}
 	if len(found) > 1 {
-		return "", nil, &Error{Origin: Origin{Path: found[1]}, Err: fmt.Errorf("%s is there too: a folder has one kustomization", found[0])}
+		return "", &Error{Origin: Origin{Path: found[1]}, Err: fmt.Errorf("%s is there too: a folder has one kustomization", found[0])}
 	}
 	if len(found) == 0 {
-		return "", nil, nil
+		return "", nil
 	}
-	return found[0], content, nil
+	return found[0], nil
 }
 
 // manifests are what Flux takes of a folder without a kustomization: its YAML
@@ -239,7 +293,7 @@ func (t *tree) manifests(dir string) ([]string, error) {
 			if strings.HasPrefix(entry.Name(), ".") {
 				return fs.SkipDir
 			}
-			file, _, err := t.kustomizationFile(path.Join(dir, rel))
+			file, err := t.kustomizationFile(path.Join(dir, rel))
 			if err != nil {
 				return err
 			}

@@ -2,6 +2,7 @@ package render
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -100,12 +101,14 @@ func (w *walk) patchesList(k *kustomization, list string, patches []types.Patch,
 		text := patch.Patch
 		e := entry{list: list, index: i, target: selector(patch.Target)}
 		if patch.Path != "" {
-			content, err := (loader{w.tree, k.dir}).Load(patch.Path)
+			content, err := (loader{w.tree, k.dir}).yaml(patch.Path)
 			if err != nil {
-				return asError(origin, fmt.Errorf("read the patch: %w", err))
+				return unread(origin, "the patch", err)
 			}
 			text = string(content)
 			e.file = relative(k.dir, patch.Path)
+		} else if err := w.tree.text(text); err != nil {
+			return unread(origin, "the patch", err)
 		}
 		config, err := yaml.Marshal(patch)
 		if err != nil {
@@ -130,6 +133,15 @@ func (w *walk) patchesList(k *kustomization, list string, patches []types.Patch,
 		}
 	}
 	return nil
+}
+
+// unread says that something could not be read: in its own file, else where it is
+// named or written.
+func unread(at Origin, what string, err error) error {
+	if placed := new(*Error); errors.As(err, placed) {
+		return *placed
+	}
+	return &Error{Origin: at, Err: fmt.Errorf("read %s: %w", what, err)}
 }
 
 // kindOf tells a list of JSON 6902 operations from a strategic merge patch.
@@ -160,20 +172,35 @@ func (w *walk) named(m resmap.ResMap, text string) ([]*resource.Resource, string
 	return found, strings.Join(names, ", "), nil
 }
 
+// inline says whether an entry is objects, else it names a file.
+func (w *walk) inline(entry string) (bool, error) {
+	if err := w.tree.text(entry); err != nil {
+		if errors.Is(err, errNotYAML) && !strings.Contains(entry, "\n") {
+			return false, nil
+		}
+		return false, err
+	}
+	_, err := w.factory.RF().SliceFromBytes([]byte(entry))
+	return err == nil, nil
+}
+
 // patchesStrategicMerge applies the older list of patches.
 func (w *walk) patchesStrategicMerge(k *kustomization, m resmap.ResMap) error {
 	for i, patch := range k.PatchesStrategicMerge { //nolint:staticcheck // deprecated, and still built
 		origin, _, _ := w.reported(k, "patchesStrategicMerge", i)
 		e := entry{list: "patchesStrategicMerge", index: i, kind: StrategicMerge}
 		text := string(patch)
-		if _, err := w.factory.RF().SliceFromBytes([]byte(text)); err != nil {
-			content, err := (loader{w.tree, k.dir}).Load(text)
+		inline, err := w.inline(text)
+		if err != nil {
+			return unread(origin, "the patch", err)
+		}
+		if !inline {
+			content, err := (loader{w.tree, k.dir}).yaml(text)
 			if err != nil {
-				return asError(origin, fmt.Errorf("read the patch: %w", err))
+				return unread(origin, "the patch", err)
 			}
 			e.file, text = relative(k.dir, text), string(content)
 		}
-		var err error
 		if e.matched, e.target, err = w.named(m, text); err != nil {
 			return asError(origin, err)
 		}

@@ -63,6 +63,14 @@ func (w *walk) replacements(k *kustomization, m resmap.ResMap) error {
 	for i, field := range k.Replacements {
 		origin, _, _ := w.reported(k, "replacements", i)
 		e := entry{list: "replacements", index: i, kind: Replacement}
+		targets := field.Targets
+		if field.Path != "" {
+			var err error
+			e.file = relative(k.dir, field.Path)
+			if targets, err = w.replacementTargets(k, field.Path); err != nil {
+				return unread(origin, "the replacement", err)
+			}
+		}
 		config, err := yaml.Marshal(map[string]any{"replacements": []types.ReplacementField{field}})
 		if err != nil {
 			return asError(origin, fmt.Errorf("read the replacement: %w", err))
@@ -72,13 +80,6 @@ func (w *walk) replacements(k *kustomization, m resmap.ResMap) error {
 			return asError(origin, fmt.Errorf("read the replacement: %w", err))
 		}
 		e.plugin = plugin
-		targets := field.Targets
-		if field.Path != "" {
-			e.file = relative(k.dir, field.Path)
-			if targets, err = w.replacementTargets(k, field.Path); err != nil {
-				return asError(origin, err)
-			}
-		}
 		var names []string
 		for _, target := range targets {
 			if target.Select == nil {
@@ -105,15 +106,15 @@ func (w *walk) replacements(k *kustomization, m resmap.ResMap) error {
 
 // replacementTargets are those of a file, which holds one replacement or a list.
 func (w *walk) replacementTargets(k *kustomization, file string) ([]*types.TargetSelector, error) {
-	content, err := (loader{w.tree, k.dir}).Load(file)
+	content, err := (loader{w.tree, k.dir}).yaml(file)
 	if err != nil {
-		return nil, fmt.Errorf("read the replacement: %w", err)
+		return nil, err
 	}
 	var many []types.Replacement
 	if err := yaml.Unmarshal(content, &many); err != nil {
 		var one types.Replacement
 		if err := yaml.Unmarshal(content, &one); err != nil {
-			return nil, fmt.Errorf("read the replacement: %w", err)
+			return nil, err
 		}
 		many = []types.Replacement{one}
 	}

@@ -25,6 +25,8 @@ type walk struct {
 	factory  *resmap.Factory
 	provider *provider.DepProvider
 	stack    []string
+	visits   int
+	read     map[string]*kustomization // by folder
 	patches  []Patch
 	places   map[*resource.Resource]place
 	// set are the patches that changed a field of an object, by JSON pointer.
@@ -50,7 +52,7 @@ func newWalk(ctx context.Context, t *tree) *walk {
 	deps := provider.NewDefaultDepProvider()
 	w := &walk{
 		ctx: ctx, tree: t, provider: deps, factory: resmap.NewFactory(deps.GetResourceFactory()),
-		places: map[*resource.Resource]place{}, set: map[*resource.Resource]map[string][]int{},
+		read: map[string]*kustomization{}, places: map[*resource.Resource]place{}, set: map[*resource.Resource]map[string][]int{},
 	}
 	w.reported = func(k *kustomization, list string, index int) (Origin, string, bool) {
 		i := strconv.Itoa(index)
@@ -71,7 +73,10 @@ func (w *walk) directory(dir string, from *kustomization, at Origin, acc *accumu
 	if len(w.stack) >= w.tree.limits.Depth {
 		return &Error{Origin: at, Err: fmt.Errorf("kustomizations name each other more than %d deep", w.tree.limits.Depth)}
 	}
-	k, err := w.read(dir, at)
+	if w.visits++; w.visits > w.tree.limits.Visits {
+		return &Error{Origin: at, Err: fmt.Errorf("kustomizations name each other more than %d times in all: one that is reached on two ways is built twice, and all that it names", w.tree.limits.Visits)}
+	}
+	k, err := w.kustomization(dir, at)
 	if err != nil {
 		return err
 	}
@@ -88,16 +93,28 @@ func (w *walk) directory(dir string, from *kustomization, at Origin, acc *accumu
 	return w.target(k, acc)
 }
 
-// read returns the kustomization of a folder.
-func (w *walk) read(dir string, at Origin) (*kustomization, error) {
-	file, content, err := w.tree.kustomizationFile(dir)
+// kustomization returns that of a folder, which is parsed once.
+func (w *walk) kustomization(dir string, at Origin) (*kustomization, error) {
+	if k, known := w.read[dir]; known {
+		return k, nil
+	}
+	file, err := w.tree.kustomizationFile(dir)
 	if err != nil {
 		return nil, err
 	}
 	if file == "" {
 		return nil, &Error{Origin: at, Err: fmt.Errorf("%s has no kustomization", dir)}
 	}
-	return readKustomization(dir, file, content)
+	content, err := w.tree.loadYAML(file)
+	if err != nil {
+		return nil, asError(Origin{Path: file}, err)
+	}
+	k, err := readKustomization(dir, file, content)
+	if err != nil {
+		return nil, err
+	}
+	w.read[dir] = k
+	return k, nil
 }
 
 // componentsOf are the folders that a kustomization names as components.
@@ -157,7 +174,7 @@ func (w *walk) resource(k *kustomization, name string, at Origin, acc *accumulat
 		}
 		return nil
 	}
-	content, err := w.tree.load(rel)
+	content, err := w.tree.loadYAML(rel)
 	if err != nil {
 		return asError(at, err)
 	}

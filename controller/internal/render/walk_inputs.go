@@ -1,6 +1,7 @@
 package render
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"path"
@@ -16,7 +17,7 @@ import (
 func (w *walk) inputs(k *kustomization, acc *accumulated) error {
 	read := func(list string, names []string, into *[]string) error {
 		for i, name := range names {
-			if _, err := (loader{w.tree, k.dir}).Load(name); err != nil {
+			if _, err := (loader{w.tree, k.dir}).yaml(name); err != nil {
 				return k.fail(err, list, strconv.Itoa(i))
 			}
 			*into = append(*into, path.Join(k.dir, name))
@@ -30,7 +31,7 @@ func (w *walk) inputs(k *kustomization, acc *accumulated) error {
 		return err
 	}
 	if file := k.OpenAPI["path"]; file != "" {
-		if _, err := (loader{w.tree, k.dir}).Load(file); err != nil {
+		if _, err := (loader{w.tree, k.dir}).yaml(file); err != nil {
 			return k.fail(err, "openapi", "path")
 		}
 	}
@@ -48,8 +49,14 @@ func (w *walk) inputs(k *kustomization, acc *accumulated) error {
 // kustomize's own ones run.
 func (w *walk) plugin(k *kustomization, text string, at Origin) error {
 	configs := &accumulated{resources: resmap.New()}
-	if inline, err := w.factory.NewResMapFromBytes([]byte(text)); err == nil {
-		configs.resources = inline
+	inline, err := w.inline(text)
+	if err != nil {
+		return asError(at, err)
+	}
+	if inline {
+		if configs.resources, err = w.factory.NewResMapFromBytes([]byte(text)); err != nil {
+			return asError(at, err)
+		}
 	} else {
 		patches := w.patches
 		err := w.resource(k, text, at, configs)
@@ -68,6 +75,9 @@ func (w *walk) plugin(k *kustomization, text string, at Origin) error {
 		}
 		if name := remoteFile(content, false); name != "" {
 			return &Error{Origin: at, Err: fmt.Errorf("%s is remote: nothing is fetched, copy it into the repository", name)}
+		}
+		if err := w.pluginTexts(k, "", content); err != nil {
+			return asError(at, err)
 		}
 		for _, field := range fileFields() {
 			if err := w.pluginFiles(k, config, field, at); err != nil {
@@ -104,6 +114,39 @@ func remoteFile(value any, isName bool) string {
 
 // fileFields are the fields of builtin plugins that name files.
 func fileFields() []string { return []string{"path", "paths", "files", "env", "envs"} }
+
+// pluginTexts weighs what a plugin's configuration, at any depth, has kustomize
+// parse: patches, and files that hold them. A path that is no file's is that of a
+// field.
+func (w *walk) pluginTexts(k *kustomization, field string, value any) error {
+	switch v := value.(type) {
+	case string:
+		err := w.tree.text(v)
+		if errors.Is(err, errNotYAML) && !slices.Contains([]string{"patch", "patches", "jsonOp"}, field) {
+			err = nil
+		}
+		if err == nil && slices.Contains([]string{"path", "paths"}, field) {
+			_, err = (loader{w.tree, k.dir}).yaml(v)
+			if wrong := new(*excess); !errors.As(err, wrong) {
+				err = nil
+			}
+		}
+		return err
+	case []any:
+		for _, one := range v {
+			if err := w.pluginTexts(k, field, one); err != nil {
+				return err
+			}
+		}
+	case map[string]any:
+		for _, key := range slices.Sorted(maps.Keys(v)) {
+			if err := w.pluginTexts(k, key, v[key]); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
 
 // pluginFiles reads the files that a plugin's configuration names.
 func (w *walk) pluginFiles(k *kustomization, config *resource.Resource, field string, at Origin) error {
