@@ -127,7 +127,7 @@ func TestRulesThatCannotBeRead(t *testing.T) {
 	for name, tc := range map[string]struct{ content, want string }{
 		"no rule":           {content: web, want: "holds no ClusterRule, Rule or Lifeline"},
 		"an unknown field":  {content: ruleText("r", "  sevrity: low", "true"), want: `r.yaml: ClusterRule r: strict decoding error: unknown field "spec.sevrity"`},
-		"it does not parse": {content: "apiVersion: [", want: "r.yaml: error converting YAML to JSON"},
+		"it does not parse": {content: "apiVersion: [", want: "r.yaml: does not parse: yaml: line 1: "},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path"
+	"path/filepath"
 	"slices"
 	"strings"
 
@@ -87,16 +88,10 @@ func FromCopy(dir, name string) (Set, error) {
 		return Set{}, fmt.Errorf("read the rules: %w", err)
 	}
 	var set Set
-	if !info.IsDir() {
-		at := path.Dir(dir)
-		err = set.read(os.DirFS(at), path.Base(dir), name)
+	if info.IsDir() {
+		err = set.readAll(dir, name)
 	} else {
-		err = fs.WalkDir(os.DirFS(dir), ".", func(file string, entry fs.DirEntry, err error) error {
-			if err != nil || entry.IsDir() || !slices.Contains([]string{".yaml", ".yml"}, path.Ext(file)) {
-				return err
-			}
-			return set.read(os.DirFS(dir), file, path.Join(name, file))
-		})
+		err = set.read(os.DirFS(filepath.Dir(dir)), filepath.Base(dir), name)
 	}
 	if err != nil {
 		return Set{}, err
@@ -107,16 +102,25 @@ func FromCopy(dir, name string) (Set, error) {
 	return set, nil
 }
 
+// readAll adds what the YAML files of a folder, which is called name, and those below
+// hold. A symlink out of the folder is not followed.
+func (s *Set) readAll(dir, name string) error {
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		return fmt.Errorf("read the rules: %w", err)
+	}
+	defer func() { _ = root.Close() }()
+	return fs.WalkDir(root.FS(), ".", func(file string, entry fs.DirEntry, err error) error {
+		if err != nil || entry.IsDir() || !slices.Contains([]string{".yaml", ".yml"}, path.Ext(file)) {
+			return err
+		}
+		return s.read(root.FS(), file, filepath.Join(name, file))
+	})
+}
+
 // read adds what a file holds.
 func (s *Set) read(files fs.FS, name, source string) error {
-	info, err := fs.Stat(files, name)
-	if err != nil {
-		return fmt.Errorf("read %s: %w", source, err)
-	}
-	if info.Size() > maxRuleFile {
-		return fmt.Errorf("read %s: it has %d bytes, more than the %d that a file of rules may have", source, info.Size(), maxRuleFile)
-	}
-	content, err := fs.ReadFile(files, name)
+	content, err := render.ReadYAML(files, name, maxRuleFile)
 	if err != nil {
 		return fmt.Errorf("read %s: %w", source, err)
 	}

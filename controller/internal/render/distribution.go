@@ -4,10 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path"
+	"path/filepath"
 	"slices"
 	"strings"
 
@@ -32,18 +32,20 @@ type distribution struct {
 }
 
 // openDistribution opens a folder, a gotk-components.yaml or an OCI artifact.
+// Symlinks are followed to the place that is named, and nowhere out of it.
 func openDistribution(ctx context.Context, source string) (*distribution, error) {
 	if reference, ok := strings.CutPrefix(source, "oci://"); ok {
 		dir, err := pull(ctx, reference)
 		if err != nil {
 			return nil, err
 		}
-		d, err := openFolder(os.DirFS(dir), "")
+		d, err := openRoot(dir, "")
 		if err != nil {
 			_ = os.RemoveAll(dir)
 			return nil, err
 		}
-		d.cleanup = func() { _ = os.RemoveAll(dir) }
+		closed := d.cleanup
+		d.cleanup = func() { closed(); _ = os.RemoveAll(dir) }
 		return d, nil
 	}
 	info, err := os.Stat(source)
@@ -51,16 +53,28 @@ func openDistribution(ctx context.Context, source string) (*distribution, error)
 		return nil, unwrapPath(err)
 	}
 	if info.IsDir() {
-		return openFolder(os.DirFS(source), path.Base(source))
+		return openRoot(source, filepath.Base(source))
 	}
-	if info.Size() > DefaultLimits().FileBytes {
-		return nil, fmt.Errorf("it has %d bytes, more than the %d that one file may have", info.Size(), DefaultLimits().FileBytes)
+	content, err := ReadYAML(os.DirFS(filepath.Dir(source)), filepath.Base(source), DefaultLimits().FileBytes)
+	if err != nil {
+		return nil, err
 	}
-	content, err := os.ReadFile(source) //nolint:gosec // the user names it
+	return splitComponents(content)
+}
+
+// openRoot opens a folder, which stays open until the distribution is closed.
+func openRoot(dir, name string) (*distribution, error) {
+	root, err := os.OpenRoot(dir)
 	if err != nil {
 		return nil, unwrapPath(err)
 	}
-	return splitComponents(content)
+	d, err := openFolder(root.FS(), name)
+	if err != nil {
+		_ = root.Close()
+		return nil, err
+	}
+	d.cleanup = func() { _ = root.Close() }
+	return d, nil
 }
 
 // openFolder finds the versions in a folder: below flux/, below itself, or
@@ -160,21 +174,12 @@ func (d *distribution) base(version, name string) ([]byte, error) {
 	if d.split != nil {
 		return nil, fmt.Errorf("the distribution of Flux %s has no %s", version, name)
 	}
-	file, err := d.files.Open(path.Join(dir, name+".yaml"))
+	content, err := ReadYAML(d.files, path.Join(dir, name+".yaml"), DefaultLimits().FileBytes)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("the distribution of Flux %s has no %s", version, name)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("open %s of Flux %s: %w", name, version, unwrapPath(err))
-	}
-	defer func() { _ = file.Close() }()
-	limit := DefaultLimits().FileBytes
-	content, err := io.ReadAll(io.LimitReader(file, limit+1))
-	if err != nil {
 		return nil, fmt.Errorf("read %s of Flux %s: %w", name, version, err)
-	}
-	if int64(len(content)) > limit {
-		return nil, fmt.Errorf("%s of Flux %s has more than the %d bytes that one file may have", name, version, limit)
 	}
 	return content, nil
 }
@@ -185,12 +190,12 @@ func (d *distribution) images(version, variant string) ([]types.Image, error) {
 	if d.pins == "" || variant == "" {
 		return nil, nil
 	}
-	content, err := fs.ReadFile(d.files, path.Join(d.pins, version, variant+".yaml"))
+	content, err := ReadYAML(d.files, path.Join(d.pins, version, variant+".yaml"), DefaultLimits().FileBytes)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}
 	if err != nil {
-		return nil, fmt.Errorf("read the images of Flux %s: %w", version, unwrapPath(err))
+		return nil, fmt.Errorf("read the images of Flux %s: %w", version, err)
 	}
 	var list struct {
 		Images []types.Image `json:"images"`
