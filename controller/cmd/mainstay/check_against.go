@@ -67,8 +67,12 @@ func (b *baseline) tree(ctx context.Context, root string) (*tree, error) {
 	}
 	made := &tree{dir: dir, checker: b.checker}
 	b.trees[root] = made
-	if err := check.Revision(ctx, root, b.opts.against, dir); err != nil {
+	submodules, err := check.Revision(ctx, root, b.opts.against, dir)
+	if err != nil {
 		return nil, err
+	}
+	for _, name := range submodules {
+		b.note(name, fmt.Sprintf("%s is a submodule, whose files Git does not have in %s: what it gives is new", name, b.opts.against))
 	}
 	checker, err := b.checkerOf(root, dir)
 	if err != nil {

@@ -1,124 +1,157 @@
 package check
 
 import (
-	"archive/tar"
+	"bufio"
 	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"os"
-	"os/exec"
 	"path"
+	"strconv"
 	"strings"
 )
 
-// Bounds on the tree of a revision.
+// Bounds on the tree of a revision. A symlink's target is a path.
 const (
 	maxRevisionFiles = 100_000
 	maxRevisionBytes = 1 << 30
+	maxSymlink       = 4096
 )
 
-// Revision writes the files that a Git revision has below root into dir. The
-// repository and its working tree are left as they are.
-func Revision(ctx context.Context, root, revision, dir string) error {
+// Modes of the entries of a Git tree that are no plain files.
+const (
+	modeSymlink   = "120000"
+	modeSubmodule = "160000"
+)
+
+// treeEntry is a file of a Git tree.
+type treeEntry struct {
+	mode, object, name string
+	size               int64
+}
+
+// Revision writes the files that a Git revision has below root into dir, byte for
+// byte: no attribute or filter has a say, as they have none in what Flux checks out.
+// It returns the submodules, whose files are in no revision of this repository: they
+// are empty folders. The repository and its working tree are left as they are.
+func Revision(ctx context.Context, root, revision, dir string) ([]string, error) {
 	commit, err := git(ctx, root, "rev-parse", "--verify", "--quiet", "--end-of-options", revision+"^{commit}")
 	if err != nil {
-		return fmt.Errorf("find the revision %s in %s: %w", revision, root, err)
+		return nil, fmt.Errorf("find the revision %s in %s: %w", revision, root, err)
 	}
-	//nolint:gosec // the commit is what git itself printed
-	cmd := exec.CommandContext(ctx, "git", "-C", root, "archive", "--format=tar", strings.TrimSpace(string(commit)))
-	var said bytes.Buffer
-	cmd.Stderr = &said
-	archive, err := cmd.StdoutPipe()
+	entries, err := list(ctx, root, strings.TrimSpace(string(commit)))
 	if err != nil {
-		return fmt.Errorf("read the revision %s: %w", revision, err)
+		return nil, fmt.Errorf("list the files of the revision %s: %w", revision, err)
 	}
-	if err := cmd.Start(); err != nil {
-		return fmt.Errorf("run git: %w", err)
+	into, err := os.OpenRoot(dir)
+	if err != nil {
+		return nil, fmt.Errorf("open %s: %w", dir, err)
 	}
-	unpacked := unpack(archive, dir)
-	if unpacked != nil {
-		// It writes to a pipe that nobody reads any more.
-		_ = archive.Close()
-	}
-	if err := cmd.Wait(); err != nil && unpacked == nil {
-		return fmt.Errorf("read the revision %s: %w: %s", revision, err, strings.TrimSpace(said.String()))
-	}
-	if unpacked != nil {
-		return fmt.Errorf("read the revision %s: %w", revision, unpacked)
-	}
-	return nil
-}
-
-// git runs a question to the repository.
-func git(ctx context.Context, root string, args ...string) ([]byte, error) {
-	//nolint:gosec // git takes what follows --end-of-options for a revision only
-	cmd := exec.CommandContext(ctx, "git", append([]string{"-C", root}, args...)...)
-	var said bytes.Buffer
-	cmd.Stderr = &said
-	out, err := cmd.Output()
-	switch text := strings.TrimSpace(said.String()); {
-	case err == nil:
-		return out, nil
-	case text != "":
-		return nil, fmt.Errorf("%w: %s", err, text)
-	case errors.Is(err, exec.ErrNotFound):
+	defer func() { _ = into.Close() }()
+	objects, err := openObjects(ctx, root)
+	if err != nil {
 		return nil, err
 	}
-	return nil, errors.New("git knows no such revision; a shallow clone lacks older ones (actions/checkout: fetch-depth 0)")
+	defer objects.close()
+	var submodules []string
+	for _, e := range entries {
+		if e.mode == modeSubmodule {
+			submodules = append(submodules, e.name)
+		}
+		if err := place(into, e, objects); err != nil {
+			return nil, fmt.Errorf("read %s of the revision %s: %w", e.name, revision, err)
+		}
+	}
+	return submodules, nil
 }
 
-// unpack writes an archive below dir and nowhere else.
-func unpack(archive io.Reader, dir string) error {
-	root, err := os.OpenRoot(dir)
+// list the files of a commit below root.
+func list(ctx context.Context, root, commit string) ([]treeEntry, error) {
+	cmd := gitCommand(ctx, root, "ls-tree", "-r", "-z", "--long", commit)
+	var said bytes.Buffer
+	cmd.Stderr = &said
+	out, err := cmd.StdoutPipe()
 	if err != nil {
-		return fmt.Errorf("open %s: %w", dir, err)
+		return nil, err
 	}
-	defer func() { _ = root.Close() }()
-	reader := tar.NewReader(archive)
-	files, left := 0, int64(maxRevisionBytes)
-	for {
-		header, err := reader.Next()
-		if errors.Is(err, io.EOF) {
-			return nil
-		}
-		if err != nil {
-			return fmt.Errorf("unpack: %w", err)
-		}
-		if files++; files > maxRevisionFiles {
-			return fmt.Errorf("it has more than %d files", maxRevisionFiles)
-		}
-		if left -= header.Size; left < 0 {
-			return fmt.Errorf("it has more than %d bytes", maxRevisionBytes)
-		}
-		if err := place(root, header, reader); err != nil {
-			return fmt.Errorf("unpack %s: %w", header.Name, err)
-		}
+	if err := cmd.Start(); err != nil {
+		return nil, fmt.Errorf("run git: %w", err)
 	}
+	entries, err := parseList(out)
+	if err != nil {
+		// It writes to a pipe that nobody reads any more.
+		_ = out.Close()
+		_ = cmd.Wait()
+		return nil, err
+	}
+	if err := cmd.Wait(); err != nil {
+		return nil, fmt.Errorf("%w: %s", err, strings.TrimSpace(said.String()))
+	}
+	return entries, nil
 }
 
-func place(root *os.Root, header *tar.Header, content io.Reader) error {
-	name := path.Clean(header.Name)
-	switch header.Typeflag {
-	case tar.TypeDir:
-		return root.MkdirAll(name, 0o700)
-	case tar.TypeSymlink:
-		if err := root.MkdirAll(path.Dir(name), 0o700); err != nil {
+// parseList reads "<mode> <type> <object> <size>\t<name>\0", in which a submodule
+// has "-" for a size.
+func parseList(out io.Reader) ([]treeEntry, error) {
+	var entries []treeEntry
+	left := int64(maxRevisionBytes)
+	records := bufio.NewScanner(out)
+	records.Split(func(data []byte, atEOF bool) (int, []byte, error) {
+		if i := bytes.IndexByte(data, 0); i >= 0 {
+			return i + 1, data[:i], nil
+		}
+		if atEOF && len(data) > 0 {
+			return 0, nil, io.ErrUnexpectedEOF
+		}
+		return 0, nil, nil
+	})
+	for records.Scan() {
+		head, name, _ := strings.Cut(records.Text(), "\t")
+		fields := strings.Fields(head)
+		if len(fields) != 4 || name == "" {
+			return nil, fmt.Errorf("git says %q, which is no entry of a tree", records.Text())
+		}
+		e := treeEntry{mode: fields[0], object: fields[2], name: name}
+		if e.mode != modeSubmodule {
+			var err error
+			if e.size, err = strconv.ParseInt(fields[3], 10, 64); err != nil {
+				return nil, fmt.Errorf("read the size of %s: %w", name, err)
+			}
+		}
+		if left -= e.size; left < 0 {
+			return nil, fmt.Errorf("it has more than %d bytes", maxRevisionBytes)
+		}
+		if entries = append(entries, e); len(entries) > maxRevisionFiles {
+			return nil, fmt.Errorf("it has more than %d files", maxRevisionFiles)
+		}
+	}
+	return entries, records.Err()
+}
+
+// place writes an entry below root and nowhere else.
+func place(root *os.Root, e treeEntry, objects *objectReader) error {
+	if e.mode == modeSubmodule {
+		return root.MkdirAll(e.name, 0o700)
+	}
+	if err := root.MkdirAll(path.Dir(e.name), 0o700); err != nil {
+		return err
+	}
+	if e.mode == modeSymlink {
+		if e.size > maxSymlink {
+			return errors.New("the target of the symlink is too long")
+		}
+		var target strings.Builder
+		if err := objects.copy(&target, e); err != nil {
 			return err
 		}
 		// Where it points is judged by whoever follows it.
-		return root.Symlink(header.Linkname, name)
-	case tar.TypeReg:
-		if err := root.MkdirAll(path.Dir(name), 0o700); err != nil {
-			return err
-		}
-		file, err := root.OpenFile(name, os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o600)
-		if err != nil {
-			return err
-		}
-		_, err = io.CopyN(file, content, header.Size)
-		return errors.Join(err, file.Close())
+		return root.Symlink(target.String(), e.name)
 	}
-	return nil
+	file, err := root.OpenFile(e.name, os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o600)
+	if err != nil {
+		return err
+	}
+	return errors.Join(objects.copy(file, e), file.Close())
 }
