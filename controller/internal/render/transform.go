@@ -140,11 +140,9 @@ func (w *walk) step(k *kustomization, some types.Kustomization, acc *accumulated
 		objects.Write(text)
 		objects.WriteString("\n")
 	}
-	file := "/" + path.Join(k.dir, stepFile)
-	if err := w.tree.memory.WriteFile(file, objects.Bytes()); err != nil {
-		return fmt.Errorf("keep the objects: %w", err)
-	}
-	defer func() { _ = w.tree.memory.RemoveAll(file) }()
+	file := path.Join(k.dir, stepFile)
+	w.tree.memory.put(file, objects.Bytes())
+	defer delete(w.tree.memory.files, file)
 	some.Resources = []string{stepFile}
 	some.Configurations, some.Crds = below(k.dir, acc.configurations), below(k.dir, acc.crds)
 	out, err := w.alone(k, some)
@@ -190,11 +188,9 @@ func (w *walk) alone(k *kustomization, some types.Kustomization) (resmap.ResMap,
 	if err != nil {
 		return nil, fmt.Errorf("write the kustomization: %w", err)
 	}
-	file := "/" + k.file
-	if err := w.tree.memory.WriteFile(file, content); err != nil {
-		return nil, fmt.Errorf("keep the kustomization: %w", err)
-	}
-	defer func() { _ = w.tree.memory.WriteFile(file, w.tree.files[k.file]) }()
+	whole := w.tree.memory.files[k.file]
+	w.tree.memory.put(k.file, content)
+	defer func() { w.tree.memory.put(k.file, whole) }()
 	return w.kustomize(k.dir, krusty.ReorderOptionNone)
 }
 

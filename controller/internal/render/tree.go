@@ -11,7 +11,6 @@ import (
 	"strings"
 
 	"sigs.k8s.io/kustomize/api/konfig"
-	"sigs.k8s.io/kustomize/kyaml/filesys"
 )
 
 // Limits on what is read of a tree.
@@ -42,10 +41,9 @@ type tree struct {
 	limits Limits
 	read   int64
 	nodes  int
-	files  map[string][]byte
-	yaml   map[string]weighed
-	made   string // a kustomization that stands for what start has not
-	memory filesys.FileSystem
+	yaml   map[string]weighed // by path, as the files in memory
+	made   string             // a kustomization that stands for what start has not
+	memory memory
 }
 
 // weighed is what a file is as YAML.
@@ -97,7 +95,7 @@ func openTree(start, root string, limits Limits) (*tree, error) {
 
 // newTree is an empty tree in memory.
 func newTree(limits Limits) *tree {
-	return &tree{limits: limits, start: ".", files: map[string][]byte{}, yaml: map[string]weighed{}, memory: filesys.MakeFsInMemory()}
+	return &tree{limits: limits, start: ".", yaml: map[string]weighed{}, memory: newMemory()}
 }
 
 // gitRoot is the closest folder at or above dir that holds .git, else dir.
@@ -150,7 +148,7 @@ func ofGit(rel string) bool {
 // isDir says whether a resolved path is a folder.
 func (t *tree) isDir(rel string) bool {
 	if t.root == "" {
-		return t.memory.IsDir(path.Join("/", rel))
+		return t.memory.IsDir(rel)
 	}
 	info, err := os.Stat(filepath.Join(t.root, filepath.FromSlash(rel)))
 	return err == nil && info.IsDir()
@@ -158,7 +156,7 @@ func (t *tree) isDir(rel string) bool {
 
 // load reads a resolved file within the limits.
 func (t *tree) load(rel string) ([]byte, error) {
-	if content, ok := t.files[rel]; ok {
+	if content, ok := t.memory.files[rel]; ok {
 		return content, nil
 	}
 	if t.root == "" {
@@ -178,7 +176,7 @@ func (t *tree) load(rel string) ([]byte, error) {
 		return nil, fmt.Errorf("%s has %d bytes, more than the %d that one file may have", rel, info.Size(), t.limits.FileBytes)
 	case t.read+info.Size() > t.limits.TotalBytes:
 		return nil, fmt.Errorf("the build reads more than %d bytes: stopped at %s", t.limits.TotalBytes, rel)
-	case len(t.files) >= t.limits.Files:
+	case len(t.memory.files) >= t.limits.Files:
 		return nil, fmt.Errorf("the build reads more than %d files: stopped at %s", t.limits.Files, rel)
 	}
 	content, err := os.ReadFile(file) //nolint:gosec // resolve keeps it inside the tree
@@ -236,10 +234,7 @@ func (t *tree) put(rel string, content []byte) error {
 	}
 	t.yaml[rel] = weighed{nodes, err}
 	t.read += int64(len(content))
-	t.files[rel] = content
-	if err := t.memory.WriteFile("/"+rel, content); err != nil {
-		return fmt.Errorf("keep %s: %w", rel, err)
-	}
+	t.memory.put(rel, content)
 	return nil
 }
 
@@ -252,7 +247,7 @@ func (t *tree) kustomizationFile(dir string) (string, error) {
 	for _, name := range konfig.RecognizedKustomizationFileNames() {
 		rel := path.Join(dir, name)
 		if t.root == "" {
-			if _, ok := t.files[rel]; !ok {
+			if _, ok := t.memory.files[rel]; !ok {
 				continue
 			}
 		} else if _, err := os.Lstat(filepath.Join(t.root, filepath.FromSlash(rel))); err != nil {
