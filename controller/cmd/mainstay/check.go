@@ -51,14 +51,11 @@ there is one, and with 2 when it could not check.`,
 		Example: `  mainstay check clusters/production
   mainstay check clusters/* --against origin/main -o github
   mainstay check clusters/production --distribution gotk-components.yaml --rules ./rules`,
-		Args: func(cmd *cobra.Command, args []string) error {
-			return withExit(exitCannot, cobra.MinimumNArgs(1)(cmd, args))
-		},
+		Args: cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return runCheck(cmd, args, opts)
 		},
 	}
-	cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return withExit(exitCannot, err) })
 	bindCheckFlags(cmd.Flags(), &opts)
 	return cmd
 }

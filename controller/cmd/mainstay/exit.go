@@ -1,8 +1,14 @@
 package main
 
-import "errors"
+import (
+	"errors"
+	"fmt"
 
-// Exit codes of the verbs that judge.
+	"github.com/spf13/cobra"
+)
+
+// Exit codes of the verbs that judge. Every verb ends with the second one where its
+// command line is wrong.
 const (
 	exitFindings = 1
 	exitCannot   = 2
@@ -26,6 +32,14 @@ func withExit(code int, err error) error {
 		return nil
 	}
 	return &exitError{code: code, err: err}
+}
+
+// usageError is what is wrong with the words on the command line; nil stays nil.
+func usageError(cmd *cobra.Command, err error) error {
+	if err == nil {
+		return nil
+	}
+	return withExit(exitCannot, fmt.Errorf("%w\nsee %s --help", err, cmd.CommandPath()))
 }
 
 // exitCode of an error: 1 where nothing else was said.

@@ -41,11 +41,30 @@ func printable(message string) string {
 
 func newCommand() *cobra.Command {
 	cmd := &cobra.Command{
-		Use:           "mainstay",
-		Short:         "Keeps GitOps standing when a worker falls",
-		SilenceUsage:  true,
-		SilenceErrors: true,
+		Use:                        "mainstay",
+		Short:                      "Keeps GitOps standing when a worker falls",
+		SilenceUsage:               true,
+		SilenceErrors:              true,
+		SuggestionsMinimumDistance: 2,
+		Args:                       knownCommand,
+		RunE:                       func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
+	cmd.SetFlagErrorFunc(usageError)
 	cmd.AddCommand(newControllerCommand(), newRenderCommand(), newCheckCommand(), newVersionCommand())
+	for _, verb := range cmd.Commands() {
+		wanted := verb.Args
+		verb.Args = func(cmd *cobra.Command, args []string) error { return usageError(cmd, wanted(cmd, args)) }
+	}
 	return cmd
+}
+
+// knownCommand says what somebody may have meant who got here with an argument.
+func knownCommand(cmd *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return nil
+	}
+	if meant := cmd.SuggestionsFor(args[0]); len(meant) > 0 {
+		return usageError(cmd, fmt.Errorf("unknown command %q, did you mean %s?", args[0], strings.Join(meant, " or ")))
+	}
+	return usageError(cmd, fmt.Errorf("unknown command %q", args[0]))
 }

@@ -4,7 +4,9 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"strconv"
 	"strings"
+	"unicode"
 
 	"github.com/spf13/cobra"
 	"sigs.k8s.io/yaml"
@@ -28,9 +30,7 @@ It exits with 0, and with 2 when it could not render.`,
 		Example: `  mainstay render clusters/production --distribution ./flux-manifests
   mainstay render clusters/production --distribution gotk-components.yaml -o json
   mainstay render clusters/production --distribution oci://ghcr.io/controlplaneio-fluxcd/flux-operator-manifests`,
-		Args: func(cmd *cobra.Command, args []string) error {
-			return withExit(exitCannot, cobra.ExactArgs(1)(cmd, args))
-		},
+		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if output != "yaml" && output != "json" {
 				return withExit(exitCannot, fmt.Errorf("--output is %q, want yaml or json", output))
@@ -43,7 +43,6 @@ It exits with 0, and with 2 when it could not render.`,
 			return withExit(exitCannot, printObjects(cmd.OutOrStdout(), result, output, origins))
 		},
 	}
-	cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return withExit(exitCannot, err) })
 	flags := cmd.Flags()
 	flags.StringVar(&opts.Distribution, "distribution", "", "Flux's manifests for the FluxInstances: a folder, a gotk-components.yaml, or oci:// and a reference")
 	flags.StringVar(&opts.Root, "root", "", "folder that no file may be outside of (default the Git repository of PATH, else PATH)")
@@ -99,9 +98,21 @@ func printObjects(out io.Writer, result *render.Result, format string, origins b
 
 // origin writes where an object comes from.
 func origin(o render.Origin, separator string) string {
-	parts := []string{fmt.Sprintf("path: %s:%d", o.Path, o.Line)}
+	parts := []string{"path: " + quoted(fmt.Sprintf("%s:%d", o.Path, o.Line))}
 	if o.Instance != "" {
-		parts = append(parts, "instance: "+o.Instance)
+		parts = append(parts, "instance: "+quoted(o.Instance))
 	}
 	return strings.Join(parts, separator)
+}
+
+// quoted is a value as YAML has it: between quotes where it has anything but letters,
+// digits and what is common in names of files. A line end would end a comment.
+func quoted(value string) string {
+	plain := func(r rune) bool {
+		return unicode.IsLetter(r) || unicode.IsDigit(r) || strings.ContainsRune("._/:+=-", r)
+	}
+	if strings.ContainsFunc(value, func(r rune) bool { return !plain(r) }) {
+		return strconv.Quote(value)
+	}
+	return value
 }
