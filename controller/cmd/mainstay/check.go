@@ -115,15 +115,15 @@ func checkAll(ctx context.Context, paths []string, opts checkOptions) (*check.Re
 	if err != nil {
 		return nil, err
 	}
-	baseline := &baseline{checker: checker, opts: opts, trees: map[string]*tree{}}
-	defer baseline.remove()
-	var after, before, lived []*check.Report
-	for _, path := range paths {
-		render := opts.render
-		render.Path = path
-		report, path, err := checkOne(ctx, checker, render)
+	all, err := renderAll(ctx, paths, opts.render)
+	if err != nil {
+		return nil, err
+	}
+	var after, lived []*check.Report
+	for _, path := range all {
+		report, err := checker.Check(ctx, path.inside, path.result)
 		if err != nil {
-			return nil, err
+			return nil, fmt.Errorf("check %s: %w", path.inside, err)
 		}
 		after = append(after, report)
 		if cluster != nil {
@@ -133,23 +133,41 @@ func checkAll(ctx context.Context, paths []string, opts checkOptions) (*check.Re
 			}
 			lived = append(lived, report)
 		}
-		if opts.against == "" {
-			continue
-		}
-		old, err := baseline.check(ctx, path)
-		if err != nil {
-			return nil, err
-		}
-		before = append(before, old)
 	}
 	report := check.Join(after...)
 	if opts.against != "" {
-		if report, err = check.Compare(ctx, check.Join(before...), report, opts.against); err != nil {
+		baseline := &baseline{checker: checker, opts: opts, trees: map[string]*tree{}}
+		defer baseline.remove()
+		before, err := baseline.check(ctx, all)
+		if err != nil {
+			return nil, fmt.Errorf("--against: %w", err)
+		}
+		if report, err = check.Compare(ctx, before, report, opts.against); err != nil {
 			return nil, err
 		}
 		report.Notes = append(report.Notes, baseline.notes...)
 	}
+	report.Notes = append(report.Notes, fluxNotes(all)...)
 	return report.With(check.Join(lived...)), nil
+}
+
+// renderAll renders every path as Flux applies it.
+func renderAll(ctx context.Context, paths []string, opts render.Options) ([]rendered, error) {
+	var all []rendered
+	for _, path := range paths {
+		opts.Path = path
+		one, err := renderOne(ctx, opts)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, one)
+	}
+	for _, path := range all {
+		if err := substitute(path, all); err != nil {
+			return nil, err
+		}
+	}
+	return all, nil
 }
 
 // rendered is a path that was rendered.
@@ -159,11 +177,11 @@ type rendered struct {
 	inside string
 }
 
-// checkOne renders and checks one path.
-func checkOne(ctx context.Context, checker *check.Checker, opts render.Options) (*check.Report, rendered, error) {
+// renderOne renders one path.
+func renderOne(ctx context.Context, opts render.Options) (rendered, error) {
 	result, err := render.Render(ctx, opts)
 	if err != nil {
-		return nil, rendered{}, err
+		return rendered{}, err
 	}
 	var inside string
 	at, err := filepath.Abs(opts.Path)
@@ -174,14 +192,9 @@ func checkOne(ctx context.Context, checker *check.Checker, opts render.Options) 
 		inside, err = filepath.Rel(result.Root, at)
 	}
 	if err != nil {
-		return nil, rendered{}, fmt.Errorf("find %s in %s: %w", opts.Path, result.Root, err)
+		return rendered{}, fmt.Errorf("find %s in %s: %w", opts.Path, result.Root, err)
 	}
-	inside = filepath.ToSlash(inside)
-	report, err := checker.Check(ctx, inside, result)
-	if err != nil {
-		return nil, rendered{}, fmt.Errorf("check %s: %w", opts.Path, err)
-	}
-	return report, rendered{result, inside}, nil
+	return rendered{result, filepath.ToSlash(inside)}, nil
 }
 
 // rulesOf reads the rules and Lifelines that --rules names.

@@ -26,30 +26,48 @@ type tree struct {
 	checker *check.Checker
 }
 
-// check a path as it was. Where the revision does not have it, or cannot be
-// rendered, nothing was found there, and a note says so: what broke the
+// check paths as they were. Where the revision does not have one, or it cannot be
+// rendered there, nothing was found in it, and a note says so: what broke the
 // revision must not keep its repair from being checked.
-func (b *baseline) check(ctx context.Context, path rendered) (*check.Report, error) {
-	inside := path.inside
-	tree, err := b.tree(ctx, path.result.Root)
-	if err != nil {
-		return nil, fmt.Errorf("--against: %w", err)
+func (b *baseline) check(ctx context.Context, paths []rendered) (*check.Report, error) {
+	var all []rendered
+	var checkers []*check.Checker
+	for _, path := range paths {
+		tree, err := b.tree(ctx, path.result.Root)
+		if err != nil {
+			return nil, err
+		}
+		opts := b.opts.render
+		opts.Path, opts.Root = filepath.Join(tree.dir, filepath.FromSlash(path.inside)), tree.dir
+		if _, err := os.Lstat(opts.Path); errors.Is(err, fs.ErrNotExist) {
+			b.note(path.inside, fmt.Sprintf("%s is not there in %s, so all of it is new", path.inside, b.opts.against))
+			continue
+		}
+		old, err := renderOne(ctx, opts)
+		if err != nil {
+			b.failed(path.inside, err)
+			continue
+		}
+		all, checkers = append(all, old), append(checkers, tree.checker)
 	}
-	opts := b.opts.render
-	opts.Path, opts.Root = filepath.Join(tree.dir, filepath.FromSlash(inside)), tree.dir
-	if _, err := os.Lstat(opts.Path); errors.Is(err, fs.ErrNotExist) {
-		b.note(inside, fmt.Sprintf("%s is not there in %s, so all of it is new", inside, b.opts.against))
-		return &check.Report{}, nil
+	var reports []*check.Report
+	for i, path := range all {
+		var report *check.Report
+		err := substitute(path, all)
+		if err == nil {
+			report, err = checkers[i].Check(ctx, path.inside, path.result)
+		}
+		if err != nil {
+			b.failed(path.inside, err)
+			continue
+		}
+		reports = append(reports, report)
 	}
-	report, _, err := checkOne(ctx, tree.checker, opts)
-	if ctx.Err() != nil {
-		return nil, fmt.Errorf("--against: %w", ctx.Err())
-	}
-	if err != nil {
-		b.note(inside, fmt.Sprintf("%s could not be checked in %s, so all that is found is new: %s", inside, b.opts.against, err))
-		return &check.Report{}, nil
-	}
-	return report, nil
+	return check.Join(reports...), ctx.Err()
+}
+
+func (b *baseline) failed(inside string, err error) {
+	b.note(inside, fmt.Sprintf("%s could not be checked in %s, so all that is found is new: %s", inside, b.opts.against, err))
 }
 
 func (b *baseline) note(inside, message string) {

@@ -186,9 +186,7 @@ func Join(reports ...*Report) *Report {
 		joined.Summary.Rules = max(joined.Summary.Rules, r.Summary.Rules)
 		joined.Summary.Lifelines = max(joined.Summary.Lifelines, r.Summary.Lifelines)
 	}
-	findings, notes := mixes(joined.runs)
-	joined.Findings = append(joined.Findings, findings...)
-	joined.Notes = append(joined.Notes, notes...)
+	joined.Findings = append(joined.Findings, mixes(joined.runs)...)
 	joined.sort()
 	return joined
 }

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	policyv1 "k8s.io/api/policy/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/serializer/json"
 	"k8s.io/apimachinery/pkg/util/intstr"
@@ -21,46 +22,67 @@ import (
 // type, is a finding. Objects of other kinds, and those that cannot be read, are
 // not among the result.
 func (r *run) decoded() map[*object]runtime.Object {
-	decoder := json.NewSerializerWithOptions(json.DefaultMetaFactory, scheme.Scheme, scheme.Scheme, json.SerializerOptions{Strict: true})
 	out := map[*object]runtime.Object{}
 	for _, obj := range r.objects.all {
 		if !scheme.Scheme.Recognizes(obj.GroupVersionKind()) {
 			continue
 		}
-		text, err := obj.MarshalJSON()
-		if err != nil {
-			r.rejected(obj, "", err.Error())
+		typed, mistakes := decode(obj.Object)
+		if names := unknownIn(obj, mistakes); len(names) > 0 {
+			r.unknown(obj, ObjectInvalid, names, "whether the API server takes it")
 			continue
 		}
-		typed, _, err := decoder.Decode(text, nil, nil)
-		strict, isStrict := runtime.AsStrictDecodingError(err)
-		switch {
-		case isStrict:
-			for _, mistake := range strict.Errors() {
-				r.rejected(obj, fieldOf(mistake), mistake.Error())
-			}
-		case err != nil:
-			r.rejected(obj, "", plain(err))
-			continue
+		for _, m := range mistakes {
+			r.rejected(obj, m)
 		}
-		if pdb, ok := typed.(*policyv1.PodDisruptionBudget); ok && !r.isBudget(obj, pdb) {
-			continue
+		if typed != nil {
+			out[obj] = typed
 		}
-		out[obj] = typed
 	}
 	return out
 }
 
+// mistake is what the API server would not take of an object.
+type mistake struct {
+	// field is a JSON pointer; empty where none is known.
+	field, why string
+}
+
+// decode reads an object into the Go type of its kind. What cannot be read, or
+// has numbers that no type bounds, is nil.
+func decode(content map[string]any) (runtime.Object, []mistake) {
+	text, err := (&unstructured.Unstructured{Object: content}).MarshalJSON()
+	if err != nil {
+		return nil, []mistake{{why: err.Error()}}
+	}
+	decoder := json.NewSerializerWithOptions(json.DefaultMetaFactory, scheme.Scheme, scheme.Scheme, json.SerializerOptions{Strict: true})
+	typed, _, err := decoder.Decode(text, nil, nil)
+	var mistakes []mistake
+	if strict, is := runtime.AsStrictDecodingError(err); is {
+		for _, one := range strict.Errors() {
+			mistakes = append(mistakes, mistake{fieldOf(one), one.Error()})
+		}
+	} else if err != nil {
+		return nil, []mistake{{why: plain(err)}}
+	}
+	if pdb, is := typed.(*policyv1.PodDisruptionBudget); is {
+		if wrong := mistakeOf(pdb); wrong != nil {
+			return nil, append(mistakes, *wrong)
+		}
+	}
+	return typed, mistakes
+}
+
 // rejected reports that the API server would not take an object.
-func (r *run) rejected(obj *object, field, why string) {
+func (r *run) rejected(obj *object, m mistake) {
 	read := everything
-	if field != "" {
-		read = below(field)
+	if m.field != "" {
+		read = below(m.field)
 	}
 	r.of(obj, read, Finding{
 		Check: ObjectInvalid, Severity: v1alpha1.SeverityHigh,
-		Message: fmt.Sprintf("the API server would reject this %s: %s", obj.GetKind(), why),
-	}, field)
+		Message: fmt.Sprintf("the API server would reject this %s: %s", obj.GetKind(), m.why),
+	}, m.field)
 }
 
 // fieldOf is the JSON pointer of the field that a mistake names in quotes; empty
@@ -86,21 +108,19 @@ func plain(err error) string {
 	return goType.ReplaceAllString(strings.TrimPrefix(cause.Error(), "json: "), "field $1")
 }
 
-// isBudget says whether the API server would take the numbers of a
-// PodDisruptionBudget, which no type bounds.
-func (r *run) isBudget(obj *object, pdb *policyv1.PodDisruptionBudget) bool {
-	numbers := map[string]*intstr.IntOrString{"minAvailable": pdb.Spec.MinAvailable, "maxUnavailable": pdb.Spec.MaxUnavailable}
+// mistakeOf is what is wrong with the numbers of a PodDisruptionBudget, which no
+// type bounds.
+func mistakeOf(pdb *policyv1.PodDisruptionBudget) *mistake {
 	if pdb.Spec.MinAvailable != nil && pdb.Spec.MaxUnavailable != nil {
-		r.rejected(obj, "/spec", "minAvailable and maxUnavailable cannot both be set")
-		return false
+		return &mistake{"/spec", "minAvailable and maxUnavailable cannot both be set"}
 	}
+	numbers := map[string]*intstr.IntOrString{"minAvailable": pdb.Spec.MinAvailable, "maxUnavailable": pdb.Spec.MaxUnavailable}
 	for name, number := range numbers {
 		if why := notPods(number); why != "" {
-			r.rejected(obj, "/spec/"+name, fmt.Sprintf("%s is %s, and must be %s", name, value(number.String()), why))
-			return false
+			return &mistake{"/spec/" + name, fmt.Sprintf("%s is %s, and must be %s", name, value(number.String()), why)}
 		}
 	}
-	return true
+	return nil
 }
 
 // notPods says what a number of pods must be that is none.

@@ -22,8 +22,7 @@ type fluxKustomization struct {
 	dependsOn []string
 	// target is the namespace that all it applies is moved to; empty for none.
 	target string
-	// rendered says whether what it applies is known: the other two are of that.
-	rendered          bool
+	// recovery and guarded are what it applies, as far as that is rendered.
 	recovery, guarded []string
 }
 
@@ -87,7 +86,6 @@ func (k *fluxKustomization) read(runs []*run) {
 			if obj.origin.Instance != "" || whole && r.in != k.path || !whole && !strings.HasPrefix(obj.origin.Path, k.path+"/") {
 				continue
 			}
-			k.rendered = true
 			namespace := obj.GetNamespace()
 			if k.target != "" && namespace != "" {
 				namespace = k.target

@@ -9,32 +9,21 @@ import (
 // mixes judges the Kustomizations of Flux in each render: Flux applies all of one
 // or nothing, and nothing of what depends on one that failed. So a rejected object
 // must not keep what mends a cluster from being applied.
-func mixes(runs []*run) ([]Finding, []Note) {
+func mixes(runs []*run) []Finding {
 	var findings []Finding
-	var notes []Note
 	for _, r := range runs {
 		again := r.again()
 		all := r.kustomizations(runs)
 		byName := make(map[string]*fluxKustomization, len(all))
-		var unknown []string
 		for _, k := range all {
 			byName[k.name()] = k
-			if !k.rendered {
-				unknown = append(unknown, fmt.Sprintf("%s (%s)", k.path, k.name()))
-			}
 		}
 		for _, k := range all {
 			again.mixes(k, byName)
 		}
-		if len(unknown) > 0 {
-			again.note(Note{
-				Check:   KustomizationMixes,
-				Message: "what these Kustomizations apply is not rendered, so whether they mix what recovery takes with what rules guard is not known; check their paths, too: " + some(unknown),
-			})
-		}
-		findings, notes = append(findings, again.report.Findings...), append(notes, again.report.Notes...)
+		findings = append(findings, again.report.Findings...)
 	}
-	return findings, notes
+	return findings
 }
 
 // mixes judges one Kustomization and those that it depends on.

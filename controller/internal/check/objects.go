@@ -24,6 +24,8 @@ type object struct {
 	origin     render.Origin
 	resource   schema.GroupVersionResource
 	namespaced bool
+	// variables that Flux substitutes by values that are not in Git.
+	variables []string
 }
 
 // id is "apps/v1/Deployment ns/name".
@@ -63,6 +65,7 @@ func newObjects(rendered []render.Object) *objects {
 			origin:       rendered[i].Origin,
 			resource:     gvk.GroupVersion().WithResource(resource.Resource),
 			namespaced:   resource.Namespaced,
+			variables:    rendered[i].Variables,
 		}
 		if o.namespaced && o.GetNamespace() == "" {
 			o.Unstructured = o.DeepCopy()

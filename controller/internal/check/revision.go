@@ -41,7 +41,7 @@ func Revision(ctx context.Context, root, revision, dir string) ([]string, error)
 	if err != nil {
 		return nil, fmt.Errorf("find the revision %s in %s: %w", revision, root, err)
 	}
-	entries, err := list(ctx, root, strings.TrimSpace(string(commit)))
+	entries, err := treeOf(ctx, root, strings.TrimSpace(string(commit)))
 	if err != nil {
 		return nil, fmt.Errorf("list the files of the revision %s: %w", revision, err)
 	}
@@ -67,8 +67,8 @@ func Revision(ctx context.Context, root, revision, dir string) ([]string, error)
 	return submodules, nil
 }
 
-// list the files of a commit below root.
-func list(ctx context.Context, root, commit string) ([]treeEntry, error) {
+// treeOf the files of a commit below root.
+func treeOf(ctx context.Context, root, commit string) ([]treeEntry, error) {
 	cmd := gitCommand(ctx, root, "ls-tree", "-r", "-z", "--long", commit)
 	var said bytes.Buffer
 	cmd.Stderr = &said

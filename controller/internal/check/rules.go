@@ -93,6 +93,10 @@ func (r *run) evaluate(ctx context.Context, given *Rule, compiled *rule.Rule) er
 				kinds = append(kinds, lists.live...)
 				continue
 			}
+			if len(obj.variables) > 0 {
+				r.unknown(obj, given.key.Name, obj.variables, "whether "+given.key.String()+" holds")
+				continue
+			}
 			r.of(obj, masked(compiled.Reads()), Finding{
 				Check: RuleFailed, Rule: given.key.String(), Severity: compiled.Severity(), Docs: given.docs,
 				Message: fmt.Sprintf("%s could not be evaluated: %s", given.key, finding.Message),

@@ -26,6 +26,9 @@ type Origin struct {
 type Object struct {
 	Object *unstructured.Unstructured
 	Origin Origin
+	// Variables of Flux that the object still has after Result.Substitute, as
+	// their values are not in Git; sorted.
+	Variables []string
 }
 
 // Change is one field that a patch really changed.
