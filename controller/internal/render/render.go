@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"sync"
 
+	jsonpatch "gopkg.in/evanphx/json-patch.v4"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 )
 
@@ -159,11 +160,15 @@ func (e *Error) Unwrap() error { return e.Err }
 // building keeps builds apart: kustomize's schema is one for the whole process.
 var building sync.Mutex //nolint:gochecknoglobals // it guards a global of kustomize
 
+// maxCopied is how many bytes the copy operations of one JSON patch may add.
+const maxCopied = 16 << 20
+
 // Render builds the tree at opts.Path. Every mistake in the tree is an *Error.
 // One render runs at a time.
 func Render(ctx context.Context, opts Options) (*Result, error) {
 	building.Lock()
 	defer building.Unlock()
+	jsonpatch.AccumulatedCopySizeLimit = maxCopied
 	tree, err := openTree(opts.Path, opts.Root, opts.Limits)
 	if err != nil {
 		return nil, err

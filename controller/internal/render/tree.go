@@ -210,7 +210,7 @@ func (t *tree) build(nodes int, err error) error {
 		return err
 	}
 	if t.nodes += nodes; t.nodes > t.limits.Nodes {
-		return fmt.Errorf("all YAML that the build reads has more than %d nodes, each alias counted as what it stands for, and a file as often as it is built", t.limits.Nodes)
+		return fmt.Errorf("all YAML that the build reads and copies has more than %d nodes, each alias counted as what it stands for, and a file as often as it is built", t.limits.Nodes)
 	}
 	return nil
 }

@@ -43,7 +43,7 @@ func (w *walk) apply(k *kustomization, e entry, m resmap.ResMap) error {
 		}
 		before[res] = content
 	}
-	if err := e.plugin.Transform(m); err != nil {
+	if err := w.grow(e.matched, func() error { return e.plugin.Transform(m) }); err != nil {
 		return asError(origin, fmt.Errorf("apply the patch to %s: %w", cmp.Or(e.target, "its objects"), err))
 	}
 	// A patch that names the object that it deletes leaves an empty one behind.

@@ -63,32 +63,27 @@ func (w *walk) replacements(k *kustomization, m resmap.ResMap) error {
 	for i, field := range k.Replacements {
 		origin, _, _ := w.reported(k, "replacements", i)
 		e := entry{list: "replacements", index: i, kind: Replacement}
-		targets := field.Targets
+		all := []types.Replacement{field.Replacement}
 		if field.Path != "" {
 			var err error
 			e.file = relative(k.dir, field.Path)
-			if targets, err = w.replacementTargets(k, field.Path); err != nil {
+			if all, err = w.replacementsOf(k, field.Path); err != nil {
 				return unread(origin, "the replacement", err)
 			}
 		}
-		config, err := yaml.Marshal(map[string]any{"replacements": []types.ReplacementField{field}})
-		if err != nil {
-			return asError(origin, fmt.Errorf("read the replacement: %w", err))
-		}
-		plugin := &builtins.ReplacementTransformerPlugin{}
-		if err := plugin.Config(w.helpers(k.dir), config); err != nil {
-			return asError(origin, fmt.Errorf("read the replacement: %w", err))
-		}
-		e.plugin = plugin
+		e.plugin = oneByOne{w: w, replacements: all, run: func(one types.Replacement) (resmap.Transformer, error) {
+			return w.replacement(k, one)
+		}}
 		var names []string
-		for _, target := range targets {
-			if target.Select == nil {
-				continue
+		for _, one := range all {
+			for _, target := range one.Targets {
+				if target.Select != nil {
+					names = append(names, selector(target.Select))
+				}
 			}
-			names = append(names, selector(target.Select))
-			found, err := m.Select(*target.Select)
+			found, _, err := targets(m, one.Targets)
 			if err != nil {
-				return asError(origin, fmt.Errorf("read the target %s: %w", selector(target.Select), err))
+				return asError(origin, err)
 			}
 			for _, res := range found {
 				if !slices.Contains(e.matched, res) {
@@ -104,8 +99,21 @@ func (w *walk) replacements(k *kustomization, m resmap.ResMap) error {
 	return nil
 }
 
-// replacementTargets are those of a file, which holds one replacement or a list.
-func (w *walk) replacementTargets(k *kustomization, file string) ([]*types.TargetSelector, error) {
+// replacement is kustomize's own transformer for one.
+func (w *walk) replacement(k *kustomization, one types.Replacement) (resmap.Transformer, error) {
+	config, err := yaml.Marshal(map[string]any{"replacements": []types.ReplacementField{{Replacement: one}}})
+	if err != nil {
+		return nil, fmt.Errorf("read the replacement: %w", err)
+	}
+	plugin := &builtins.ReplacementTransformerPlugin{}
+	if err := plugin.Config(w.helpers(k.dir), config); err != nil {
+		return nil, fmt.Errorf("read the replacement: %w", err)
+	}
+	return plugin, nil
+}
+
+// replacementsOf are those of a file, which holds one or a list.
+func (w *walk) replacementsOf(k *kustomization, file string) ([]types.Replacement, error) {
 	content, err := (loader{w.tree, k.dir}).yaml(file)
 	if err != nil {
 		return nil, err
@@ -118,9 +126,5 @@ func (w *walk) replacementTargets(k *kustomization, file string) ([]*types.Targe
 		}
 		many = []types.Replacement{one}
 	}
-	var targets []*types.TargetSelector
-	for _, replacement := range many {
-		targets = append(targets, replacement.Targets...)
-	}
-	return targets, nil
+	return many, nil
 }

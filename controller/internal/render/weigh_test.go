@@ -157,7 +157,7 @@ func TestAllThatIsBuilt(t *testing.T) {
 	}
 	root := writeTree(t, files)
 	_, err := Render(t.Context(), Options{Path: root, Root: root, Limits: limits})
-	mistake(t, err, "base/a.yaml:1: all YAML that the build reads has more than 200 nodes, each alias counted as what it stands for, and a file as often as it is built")
+	mistake(t, err, "base/a.yaml:1: all YAML that the build reads and copies has more than 200 nodes, each alias counted as what it stands for, and a file as often as it is built")
 }
 
 // Each kustomization names the next one twice: 2^29 ways lead to the last.
