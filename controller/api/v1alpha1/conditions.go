@@ -10,6 +10,11 @@ const (
 	// changed (the kstatus convention: a Flux health check fails at once).
 	ConditionStalled = "Stalled"
 
+	// ConditionEnforced is True on a rule with mode Admission while the API
+	// server judges requests by its present generation. Absent without that
+	// mode.
+	ConditionEnforced = "Enforced"
+
 	// ConditionSurvivable is True on a Lifeline whose members outlive the loss
 	// of any one failure domain.
 	ConditionSurvivable = "Survivable"
@@ -23,7 +28,7 @@ const (
 	ConditionHealing = "Healing"
 )
 
-// Reasons of a rule's Ready and Stalled conditions.
+// Reasons of a rule's Ready, Stalled and Enforced conditions.
 const (
 	// ReasonSucceeded: compiled, and every kind that it reads is watched.
 	ReasonSucceeded = "Succeeded"
@@ -38,8 +43,17 @@ const (
 	ReasonKindNotFound = "KindNotFound"
 	// ReasonForbidden: Mainstay lacks a verb on a kind that the rule reads.
 	ReasonForbidden = "Forbidden"
-	// ReasonSyncing: the first list of a kind is under way.
+	// ReasonSyncing: the first list of a kind is under way, or the API server
+	// has not said yet that it has seen a policy.
 	ReasonSyncing = "Syncing"
+	// ReasonNeedsWebhook: mode Admission is asked for, and the rule uses what
+	// the API server cannot evaluate. Stalled.
+	ReasonNeedsWebhook = "NeedsWebhook"
+	// ReasonConflict: another field manager owns a part of a policy and keeps
+	// it.
+	ReasonConflict = "Conflict"
+	// ReasonRejected: the API server refuses a policy.
+	ReasonRejected = "Rejected"
 )
 
 // Reasons of a Lifeline's conditions.
@@ -77,6 +91,28 @@ const (
 	// ReasonHealingOff: spec.heal.mode is Off.
 	ReasonHealingOff = "Off"
 )
+
+// Label and annotation keys on the admission policies of a rule, and their
+// bindings.
+const (
+	// LabelManagedBy has the value ManagedBy.
+	LabelManagedBy = "app.kubernetes.io/managed-by"
+	// LabelRuleKind, LabelRuleNamespace and LabelRuleName name the rule. A name
+	// that is too long for a label value is left out: AnnotationRule is the truth.
+	LabelRuleKind      = "mainstay.dev/rule-kind"
+	LabelRuleNamespace = "mainstay.dev/rule-namespace"
+	LabelRuleName      = "mainstay.dev/rule-name"
+	// AnnotationRule is ClusterRule/name or Rule/namespace/name.
+	AnnotationRule = "mainstay.dev/rule"
+)
+
+// ManagedBy is the value of LabelManagedBy on what Mainstay makes.
+const ManagedBy = "mainstay"
+
+// LabelBypass on a Namespace, with the value "true", keeps its objects from
+// being judged at admission. It is in the policies' own selectors: it works
+// with no pod of Mainstay alive.
+const LabelBypass = "mainstay.dev/bypass"
 
 // Label keys on Interventions.
 const (

@@ -18,6 +18,18 @@ const (
 	SeverityCritical Severity = "critical"
 )
 
+// Mode is where a rule is evaluated.
+// +kubebuilder:validation:Enum=Admission;Audit
+type Mode string
+
+// Modes.
+const (
+	// ModeAdmission: requests are judged as they reach the API server.
+	ModeAdmission Mode = "Admission"
+	// ModeAudit: objects are judged as they are, again with every change.
+	ModeAudit Mode = "Audit"
+)
+
 // RuleSpec says what must hold of the objects that it matches. Its field names
 // and meanings are those of a ValidatingAdmissionPolicy wherever both have them.
 type RuleSpec struct {
@@ -29,6 +41,34 @@ type RuleSpec struct {
 	// +kubebuilder:default=medium
 	// +optional
 	Severity Severity `json:"severity,omitempty"`
+
+	// Modes are where the rule is evaluated: Audit, Admission or both. Admission
+	// takes expressions that the API server itself can evaluate.
+	// +listType=set
+	// +kubebuilder:default={Audit}
+	// +kubebuilder:validation:MinItems=1
+	// +kubebuilder:validation:MaxItems=2
+	// +optional
+	Modes []Mode `json:"modes,omitempty"`
+
+	// ValidationActions are what happens to a request that violates the rule,
+	// with mode Admission. Deny and Warn exclude each other.
+	// +listType=set
+	// +kubebuilder:default={Deny}
+	// +kubebuilder:validation:MinItems=1
+	// +kubebuilder:validation:MaxItems=2
+	// +kubebuilder:validation:items:Enum=Deny;Warn;Audit
+	// +kubebuilder:validation:XValidation:rule="!('Deny' in self && 'Warn' in self)",message="Deny and Warn exclude each other"
+	// +optional
+	ValidationActions []admissionregistrationv1.ValidationAction `json:"validationActions,omitempty"`
+
+	// FailurePolicy says what happens to a request that cannot be evaluated,
+	// with mode Admission. On the recovery path it is Ignore, whatever is said
+	// here.
+	// +kubebuilder:default=Fail
+	// +kubebuilder:validation:Enum=Fail;Ignore
+	// +optional
+	FailurePolicy *admissionregistrationv1.FailurePolicyType `json:"failurePolicy,omitempty"`
 
 	// MatchConstraints selects the objects that the rule is about.
 	// +required
@@ -55,7 +95,7 @@ type RuleSpec struct {
 
 	// Validations are CEL expressions that must be true. They see object,
 	// oldObject (null in the audit), request, namespaceObject, variables and
-	// refs.
+	// refs; authorizer and who makes the request with the modes [Admission] only.
 	// +listType=atomic
 	// +kubebuilder:validation:MinItems=1
 	// +kubebuilder:validation:MaxItems=64
@@ -93,7 +133,8 @@ type MatchConstraints struct {
 
 	// ResourceRules are the resources that the rule matches; one match is
 	// enough. The audit looks at objects that exist, so it follows the entries
-	// whose operations include CREATE, UPDATE or "*", and no subresources.
+	// whose operations include CREATE, UPDATE or "*", and no subresources; of a
+	// rule with mode Audit at least one entry has to be such.
 	// +listType=atomic
 	// +kubebuilder:validation:MinItems=1
 	// +kubebuilder:validation:MaxItems=64
@@ -204,17 +245,40 @@ const (
 // MaxViolations is how many findings a rule's status lists.
 const MaxViolations = 20
 
-// RuleStatus is what the audit found.
+// Enforcement is what judges requests for a rule.
+// +kubebuilder:validation:Enum=InProcess;Webhook;AuditOnly
+type Enforcement string
+
+// Enforcements.
+const (
+	// EnforcementInProcess: the API server itself, by a
+	// ValidatingAdmissionPolicy. It needs no pod of Mainstay.
+	EnforcementInProcess Enforcement = "InProcess"
+	// EnforcementWebhook: the rule uses what the API server cannot evaluate.
+	// Mainstay serves no webhook: the rule is not enforced, and condition
+	// Enforced says by what.
+	EnforcementWebhook Enforcement = "Webhook"
+	// EnforcementAuditOnly: nothing does, the rule has no mode Admission.
+	EnforcementAuditOnly Enforcement = "AuditOnly"
+)
+
+// RuleStatus is what the audit found, and whether requests are judged.
 type RuleStatus struct {
 	// ObservedGeneration is the generation that the status speaks of.
 	// +optional
 	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
 
-	// Conditions: Ready, and Stalled while the spec has to be changed.
+	// Conditions: Ready, Stalled while the spec has to be changed, and Enforced
+	// on a rule with mode Admission.
 	// +listType=map
 	// +listMapKey=type
 	// +optional
 	Conditions []metav1.Condition `json:"conditions,omitempty"`
+
+	// Enforcement is what judges requests, or would have to; absent while the
+	// rule does not compile.
+	// +optional
+	Enforcement Enforcement `json:"enforcement,omitempty"`
 
 	// Summary counts the matched objects by outcome.
 	// +optional
@@ -266,6 +330,8 @@ type Violation struct {
 // +kubebuilder:subresource:status
 // +kubebuilder:resource:scope=Cluster,shortName=crule,categories=mainstay
 // +kubebuilder:printcolumn:name="Ready",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].status`
+// +kubebuilder:printcolumn:name="Enforcement",type=string,JSONPath=`.status.enforcement`
+// +kubebuilder:printcolumn:name="Enforced",type=string,JSONPath=`.status.conditions[?(@.type=="Enforced")].status`
 // +kubebuilder:printcolumn:name="Severity",type=string,JSONPath=`.spec.severity`
 // +kubebuilder:printcolumn:name="Fail",type=integer,JSONPath=`.status.summary.fail`
 // +kubebuilder:printcolumn:name="Error",type=integer,JSONPath=`.status.summary.error`
@@ -299,6 +365,8 @@ type ClusterRuleList struct {
 // +kubebuilder:subresource:status
 // +kubebuilder:resource:scope=Namespaced,shortName=mrule,categories=mainstay
 // +kubebuilder:printcolumn:name="Ready",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].status`
+// +kubebuilder:printcolumn:name="Enforcement",type=string,JSONPath=`.status.enforcement`
+// +kubebuilder:printcolumn:name="Enforced",type=string,JSONPath=`.status.conditions[?(@.type=="Enforced")].status`
 // +kubebuilder:printcolumn:name="Severity",type=string,JSONPath=`.spec.severity`
 // +kubebuilder:printcolumn:name="Fail",type=integer,JSONPath=`.status.summary.fail`
 // +kubebuilder:printcolumn:name="Error",type=integer,JSONPath=`.status.summary.error`

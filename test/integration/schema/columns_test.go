@@ -18,7 +18,7 @@ func condition(kind, status, reason, message string) string {
 func TestPrinterColumns(t *testing.T) {
 	t.Parallel()
 	ready := condition("Stalled", "False", "Succeeded", "not this") + `, ` + condition("Ready", "True", "Succeeded", "watches 2 kinds")
-	ruleHeader := []string{"NAME", "READY", "SEVERITY", "FAIL", "ERROR", "PASS", "AGE", "STATUS"}
+	ruleHeader := []string{"NAME", "READY", "ENFORCEMENT", "ENFORCED", "SEVERITY", "FAIL", "ERROR", "PASS", "AGE", "STATUS"}
 	lifelineHeader := []string{"NAME", "SURVIVES", "WEAKEST", "STOPS", "ALIVE", "HEALING", "AGE", "STATUS"}
 	interventionHeader := []string{"NAME", "ACTION", "TARGET", "NODE", "PHASE", "VERDICT", "FOR", "AGE", "MESSAGE"}
 	tests := map[string]struct {
@@ -33,20 +33,20 @@ func TestPrinterColumns(t *testing.T) {
 	}{
 		"a ClusterRule that was audited": {
 			kind: clusterRule, name: "columns-full", spec: `spec: {severity: high}`,
-			status:     `status: {conditions: [` + ready + `], summary: {pass: 7, fail: 2, error: 1, skip: 4}}`,
-			want:       [][]string{ruleHeader, {"columns-full", "True", "high", "2", "1", "7", "AGE", "watches 2 kinds"}},
-			wantNarrow: 7,
+			status:     `status: {enforcement: InProcess, conditions: [` + ready + `, ` + condition("Enforced", "False", "Conflict", "x") + `], summary: {pass: 7, fail: 2, error: 1, skip: 4}}`,
+			want:       [][]string{ruleHeader, {"columns-full", "True", "InProcess", "False", "high", "2", "1", "7", "AGE", "watches 2 kinds"}},
+			wantNarrow: 9,
 		},
 		"a ClusterRule that was not seen yet": {
 			kind: clusterRule, name: "columns-new", status: `status: {}`,
-			want:       [][]string{ruleHeader, {"columns-new", "", "medium", "", "", "", "AGE", ""}},
-			wantNarrow: 7,
+			want:       [][]string{ruleHeader, {"columns-new", "", "", "", "medium", "", "", "", "AGE", ""}},
+			wantNarrow: 9,
 		},
 		"a Rule that holds for everything": {
 			kind: rule, name: "columns-full",
 			status:     `status: {conditions: [` + ready + `], summary: {pass: 7, fail: 0, error: 0, skip: 0}}`,
-			want:       [][]string{ruleHeader, {"columns-full", "True", "medium", "0", "0", "7", "AGE", "watches 2 kinds"}},
-			wantNarrow: 7,
+			want:       [][]string{ruleHeader, {"columns-full", "True", "", "", "medium", "0", "0", "7", "AGE", "watches 2 kinds"}},
+			wantNarrow: 9,
 		},
 		"a Lifeline that does not survive": {
 			kind: lifeline, name: "columns-full",

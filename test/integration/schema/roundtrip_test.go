@@ -156,8 +156,11 @@ func fullRuleSpec() v1alpha1.RuleSpec {
 		},
 	}}
 	return v1alpha1.RuleSpec{
-		Suspend:  true,
-		Severity: v1alpha1.SeverityCritical,
+		Suspend:           true,
+		Severity:          v1alpha1.SeverityCritical,
+		Modes:             []v1alpha1.Mode{v1alpha1.ModeAdmission, v1alpha1.ModeAudit},
+		ValidationActions: []admissionregistrationv1.ValidationAction{admissionregistrationv1.Warn, admissionregistrationv1.Audit},
+		FailurePolicy:     new(admissionregistrationv1.Ignore),
 		MatchConstraints: v1alpha1.MatchConstraints{
 			NamespaceSelector: new(fullSelector()), ObjectSelector: new(fullSelector()),
 			ResourceRules: resources, ExcludeResourceRules: resources,
@@ -185,6 +188,7 @@ func fullRuleStatus() v1alpha1.RuleStatus {
 	return v1alpha1.RuleStatus{
 		ObservedGeneration: 3,
 		Conditions:         fullConditions(),
+		Enforcement:        v1alpha1.EnforcementInProcess,
 		Summary:            &v1alpha1.RuleSummary{Pass: 1, Fail: 2, Error: 3, Skip: 4},
 		Violations: []v1alpha1.Violation{{
 			APIVersion: "v1", Kind: "Pod", Namespace: "a", Name: "b", Outcome: v1alpha1.OutcomeFail,

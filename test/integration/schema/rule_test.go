@@ -6,6 +6,7 @@ const (
 	conditionBounds  = "an expression may have 8192 characters, a name 317"
 	variableBounds   = "an expression may have 8192 characters, a name 63"
 	validationBounds = "an expression may have 8192 characters, a message 1024"
+	denyOrWarn       = "Deny and Warn exclude each other"
 )
 
 // expiresPattern is what metav1.Time can read of the format date-time.
@@ -28,6 +29,56 @@ func ruleMarkers() map[string]marker {
 			accept:     `spec: {severity: critical}`,
 			reject:     `spec: {severity: fatal}`,
 			wantReject: `spec.severity: Unsupported value: "fatal": supported values: "info", "low", "medium", "high", "critical"`,
+		},
+		"a mode is one of two": {
+			accept:     `spec: {modes: [Admission, Audit]}`,
+			reject:     `spec: {modes: [Enforce]}`,
+			wantReject: `spec.modes[0]: Unsupported value: "Enforce": supported values: "Admission", "Audit"`,
+		},
+		"modes are at least one": {
+			accept:     `spec: {modes: [Admission]}`,
+			reject:     `spec: {modes: []}`,
+			wantReject: "spec.modes: Invalid value: 0: spec.modes in body should have at least 1 items",
+		},
+		"modes are at most two": {
+			accept:     `spec: {modes: [Audit, Admission]}`,
+			reject:     `spec: {modes: [Audit, Admission, Audit]}`,
+			wantReject: "spec.modes: Too many: 3: must have at most 2 items\nspec.modes[2]: Duplicate value: \"Audit\"",
+		},
+		"modes are different": {
+			accept:     `spec: {modes: [Audit]}`,
+			reject:     `spec: {modes: [Audit, Audit]}`,
+			wantReject: `spec.modes[1]: Duplicate value: "Audit"`,
+		},
+		"an action is one of three": {
+			accept:     `spec: {validationActions: [Warn, Audit]}`,
+			reject:     `spec: {validationActions: [Block]}`,
+			wantReject: `spec.validationActions[0]: Unsupported value: "Block": supported values: "Deny", "Warn", "Audit"`,
+		},
+		"actions are at least one": {
+			accept:     `spec: {validationActions: [Audit]}`,
+			reject:     `spec: {validationActions: []}`,
+			wantReject: "spec.validationActions: Invalid value: 0: spec.validationActions in body should have at least 1 items",
+		},
+		"actions are at most two": {
+			accept:     `spec: {validationActions: [Deny, Audit]}`,
+			reject:     `spec: {validationActions: [Deny, Audit, Audit]}`,
+			wantReject: "spec.validationActions: Too many: 3: must have at most 2 items\nspec.validationActions[2]: Duplicate value: \"Audit\"",
+		},
+		"actions are different": {
+			accept:     `spec: {validationActions: [Deny]}`,
+			reject:     `spec: {validationActions: [Deny, Deny]}`,
+			wantReject: `spec.validationActions[1]: Duplicate value: "Deny"`,
+		},
+		"actions do not deny and warn": {
+			accept:     `spec: {validationActions: [Warn]}`,
+			reject:     `spec: {validationActions: [Deny, Warn]}`,
+			wantReject: "spec.validationActions: Invalid value: " + denyOrWarn,
+		},
+		"the failure policy is one of two": {
+			accept:     `spec: {failurePolicy: Ignore}`,
+			reject:     `spec: {failurePolicy: Open}`,
+			wantReject: `spec.failurePolicy: Unsupported value: "Open": supported values: "Fail", "Ignore"`,
 		},
 		"matchConstraints are required": {
 			reject:     `spec: {matchConstraints: null}`,
@@ -423,6 +474,11 @@ func ruleStatusMarkers() map[string]marker {
 		return `status: {violations: [` + omit(`apiVersion: v1, kind: Pod, name: p, outcome: fail, message: broken`, field) + `]}`
 	}
 	table := map[string]marker{
+		"the enforcement is one of three": {
+			accept:     `status: {enforcement: InProcess}`,
+			reject:     `status: {enforcement: Cluster}`,
+			wantReject: `status.enforcement: Unsupported value: "Cluster": supported values: "InProcess", "Webhook", "AuditOnly"`,
+		},
 		"violations are at most 20": {
 			accept:     `status: {violations: ` + times(20, violation) + `}`,
 			reject:     `status: {violations: ` + times(21, violation) + `}`,

@@ -19,14 +19,11 @@ func TestUnknownFields(t *testing.T) {
 		set  string
 		want string
 	}{
-		"validationActions": {kind: clusterRule, set: `spec: {validationActions: [Deny]}`, want: "spec.validationActions"},
-		"failurePolicy":     {kind: clusterRule, set: `spec: {failurePolicy: Fail}`, want: "spec.failurePolicy"},
-		"modes":             {kind: rule, set: `spec: {modes: [Audit]}`, want: "spec.modes"},
-		"actions":           {kind: rule, set: `spec: {actions: [{type: Evict}]}`, want: "spec.actions"},
-		"serviceAccount":    {kind: rule, set: `spec: {serviceAccountName: default}`, want: "spec.serviceAccountName"},
-		"paramKind":         {kind: clusterRule, set: `spec: {paramKind: {apiVersion: v1, kind: ConfigMap}}`, want: "spec.paramKind"},
-		"auditAnnotations":  {kind: clusterRule, set: `spec: {auditAnnotations: []}`, want: "spec.auditAnnotations"},
-		"matchPolicy":       {kind: clusterRule, set: `spec: {matchConstraints: {matchPolicy: Exact}}`, want: "spec.matchConstraints.matchPolicy"},
+		"actions":          {kind: rule, set: `spec: {actions: [{type: Evict}]}`, want: "spec.actions"},
+		"serviceAccount":   {kind: rule, set: `spec: {serviceAccountName: default}`, want: "spec.serviceAccountName"},
+		"paramKind":        {kind: clusterRule, set: `spec: {paramKind: {apiVersion: v1, kind: ConfigMap}}`, want: "spec.paramKind"},
+		"auditAnnotations": {kind: clusterRule, set: `spec: {auditAnnotations: []}`, want: "spec.auditAnnotations"},
+		"matchPolicy":      {kind: clusterRule, set: `spec: {matchConstraints: {matchPolicy: Exact}}`, want: "spec.matchConstraints.matchPolicy"},
 		"a reference's selector": {
 			kind: rule, set: `spec: {references: [{name: pods, apiVersion: v1, kind: Pod, selector: {}}]}`,
 			want: "spec.references[0].selector",
