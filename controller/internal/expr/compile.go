@@ -2,6 +2,7 @@ package expr
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -24,6 +25,8 @@ type Program struct {
 	refs          map[string]Mask
 	usesRefs      map[string]bool
 	usesNamespace bool
+
+	beyond, requestOnly []string
 }
 
 // step is one compiled expression; without a program, a messageExpression that
@@ -51,6 +54,7 @@ func (p place) mistake(kind Kind, value, message string) *Error {
 
 // compilation is the compiling of one Source.
 type compilation struct {
+	requestsOnly      bool
 	matchEnv, ruleEnv *cel.Env
 	variablesType     *apiservercel.DeclType
 	reads             *reads
@@ -59,12 +63,16 @@ type compilation struct {
 
 func (c *Compiler) compile(source *Source) (*Program, Errors) {
 	work := &compilation{
+		requestsOnly:  source.RequestsOnly,
 		matchEnv:      c.matchEnv,
 		variablesType: apiservercel.NewObjectType(variablesTypeName, map[string]*apiservercel.DeclField{}),
-		reads:         newReads(source.Refs),
+		reads:         newReads(source.Refs, c.base.HasFunction),
+	}
+	if source.RequestsOnly {
+		work.matchEnv = c.requestEnv
 	}
 	var err error
-	work.ruleEnv, err = newRuleEnv(c.matchEnv, work.variablesType, newRefsType(source.Refs))
+	work.ruleEnv, err = newRuleEnv(work.matchEnv, work.variablesType, newRefsType(source.Refs))
 	if err != nil {
 		at := place{list: "references", field: "name"}
 		return nil, Errors{at.mistake(Invalid, strings.Join(source.Refs, ", "), err.Error())}
@@ -84,6 +92,8 @@ func (c *Compiler) compile(source *Source) (*Program, Errors) {
 	program.refShape = newShape(refsTypeName, slices.Clone(source.Refs))
 	program.object = Mask{root: work.reads.object}
 	program.usesNamespace = work.reads.usesNamespace
+	program.beyond = slices.Sorted(maps.Keys(work.reads.beyond))
+	program.requestOnly = slices.Sorted(maps.Keys(work.reads.requestOnly))
 	program.refs = make(map[string]Mask, len(source.Refs))
 	for name, n := range work.reads.refs {
 		program.refs[name] = Mask{root: n}
@@ -204,8 +214,12 @@ func (w *compilation) follow(at place, text string, checked *cel.Ast) *Error {
 		case "":
 			message = "request can only be used by its fields"
 		case "userInfo", "options", "dryRun":
-			message = "request." + use.field + " has no meaning outside admission and is not available"
+			message = "request." + use.field + onlyRequests
 		default:
+			continue
+		}
+		if w.requestsOnly {
+			w.reads.requestOnly[strings.TrimSuffix("request."+use.field, ".")] = true
 			continue
 		}
 		mistake := at.mistake(Invalid, text, message)
@@ -253,6 +267,9 @@ func IsIdentifier(name string) bool {
 	return name != ""
 }
 
+// onlyRequests ends messages about what an object that exists does not have.
+const onlyRequests = " has no meaning outside admission: only a rule whose modes are [Admission] may use it"
+
 // explain says more about names that exist upstream or in other places of a
 // rule.
 func explain(at place, message string) string {
@@ -264,7 +281,7 @@ func explain(at place, message string) string {
 	name = strings.TrimSuffix(name, "'")
 	switch name {
 	case "authorizer", "authorizer.requestResource":
-		return message + ": it has no meaning outside admission and is not available"
+		return message + ": it" + onlyRequests
 	case "params":
 		return message + ": a rule has no parameters"
 	case namespaceVar, variablesVar, refsVar:

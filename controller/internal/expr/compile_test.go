@@ -94,7 +94,7 @@ func TestCompileErrors(t *testing.T) {
 		},
 		"authorizer": {
 			source: source("authorizer.group('').resource('pods').check('get').allowed()"),
-			want:   []string{"validations[0].expression: line 1, column 1: undeclared reference to 'authorizer': it has no meaning outside admission and is not available"},
+			want:   []string{"validations[0].expression: line 1, column 1: undeclared reference to 'authorizer': it has no meaning outside admission: only a rule whose modes are [Admission] may use it"},
 		},
 		"params": {
 			source: source("params.x == 1"),
@@ -102,11 +102,11 @@ func TestCompileErrors(t *testing.T) {
 		},
 		"user": {
 			source: source("object.spec.x == 1 || request.userInfo.username == 'me'"),
-			want:   []string{"validations[0].expression: line 1, column 30: request.userInfo has no meaning outside admission and is not available"},
+			want:   []string{"validations[0].expression: line 1, column 30: request.userInfo has no meaning outside admission: only a rule whose modes are [Admission] may use it"},
 		},
 		"user, asked whether it is there": {
 			source: source("has(request.userInfo)"),
-			want:   []string{"validations[0].expression: line 1, column 4: request.userInfo has no meaning outside admission and is not available"},
+			want:   []string{"validations[0].expression: line 1, column 4: request.userInfo has no meaning outside admission: only a rule whose modes are [Admission] may use it"},
 		},
 		"user, by a detour": {
 			source: source("[request].exists(r, r.userInfo.username == 'me')"),
@@ -118,11 +118,11 @@ func TestCompileErrors(t *testing.T) {
 		},
 		"dry run in a match condition": {
 			source: source("true").when("real", "!request.dryRun"),
-			want:   []string{"matchConditions[0].expression: line 1, column 9: request.dryRun has no meaning outside admission and is not available"},
+			want:   []string{"matchConditions[0].expression: line 1, column 9: request.dryRun has no meaning outside admission: only a rule whose modes are [Admission] may use it"},
 		},
 		"options": {
 			source: source("request.options == null"),
-			want:   []string{"validations[0].expression: line 1, column 8: request.options has no meaning outside admission and is not available"},
+			want:   []string{"validations[0].expression: line 1, column 8: request.options has no meaning outside admission: only a rule whose modes are [Admission] may use it"},
 		},
 		"what match conditions do not see": {
 			source: source("true").with("v", "true").referring("r").

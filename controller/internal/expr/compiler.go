@@ -12,8 +12,10 @@ import (
 // is safe for concurrent use; two callers that compile one new text at the same
 // time both do the work.
 type Compiler struct {
-	matchEnv *cel.Env
-	cache    *lru.Cache[string, compiled]
+	matchEnv, requestEnv *cel.Env
+	// base is what the API server has.
+	base  *cel.Env
+	cache *lru.Cache[string, compiled]
 
 	hits, misses, evictions atomic.Uint64
 }
@@ -33,11 +35,14 @@ type Stats struct {
 // NewCompiler returns a Compiler that remembers up to entries texts. It fails
 // where entries is not positive.
 func NewCompiler(entries int) (*Compiler, error) {
-	env, err := newMatchEnv()
-	if err != nil {
+	c := &Compiler{base: newBaseEnv().StoredExpressionsEnv()}
+	var err error
+	if c.matchEnv, err = newMatchEnv(); err != nil {
 		return nil, err
 	}
-	c := &Compiler{matchEnv: env}
+	if c.requestEnv, err = newMatchEnv(authorizerVariables()...); err != nil {
+		return nil, err
+	}
 	c.cache, err = lru.NewWithEvict(entries, func(string, compiled) { c.evictions.Add(1) })
 	if err != nil {
 		return nil, fmt.Errorf("making a cache of %d compiled texts: %w", entries, err)

@@ -8,7 +8,8 @@
 //
 // Expressions judge an object as if it were created now: oldObject is null and
 // request.operation is CREATE. What only a real request has (authorizer,
-// request.userInfo, request.options, request.dryRun) does not compile.
+// request.userInfo, request.options, request.dryRun) does not compile, but for
+// a rule that judges nothing but requests.
 //
 // The package holds no state but a bounded cache of compiled programs, and
 // talks to nothing.

@@ -9,6 +9,7 @@ import (
 	admissioncel "k8s.io/apiserver/pkg/admission/plugin/cel"
 	apiservercel "k8s.io/apiserver/pkg/cel"
 	"k8s.io/apiserver/pkg/cel/environment"
+	"k8s.io/apiserver/pkg/cel/library"
 )
 
 // Names of the variables that expressions see. The first five are upstream's.
@@ -27,21 +28,35 @@ const (
 	refsTypeName      = "mainstay.refs"
 )
 
+// newBaseEnv is the API server's environment.
+func newBaseEnv() *environment.EnvSet {
+	return environment.MustBaseEnvSet(environment.DefaultCompatibilityVersion())
+}
+
+// authorizerVariables are what expressions see beside the request itself of
+// who makes it.
+func authorizerVariables() []cel.EnvOption {
+	return []cel.EnvOption{
+		cel.Variable(admissioncel.AuthorizerVarName, library.AuthorizerType),
+		cel.Variable(admissioncel.RequestResourceAuthorizerVarName, library.ResourceCheckType),
+	}
+}
+
 // newMatchEnv is the API server's environment with what every expression sees,
 // match conditions among them. As upstream, those see no variables, and a
 // namespaceObject that would always be null.
-func newMatchEnv() (*cel.Env, error) {
+func newMatchEnv(more ...cel.EnvOption) (*cel.Env, error) {
 	requestType := admissioncel.BuildRequestType()
-	set, err := environment.MustBaseEnvSet(environment.DefaultCompatibilityVersion()).Extend(
+	set, err := newBaseEnv().Extend(
 		environment.VersionedOptions{
 			IntroducedVersion: version.MajorMinor(1, 0),
-			EnvOptions: []cel.EnvOption{
+			EnvOptions: append(more,
 				cel.Variable(objectVar, cel.DynType),
 				cel.Variable(oldObjectVar, cel.DynType),
 				cel.Variable(requestVar, requestType.CelType()),
 				selectorMatchesFunction(),
 				cel.Macros(cel.GlobalMacro(selectorMatchesName, 2, absentIsNull)),
-			},
+			),
 			DeclTypes: []*apiservercel.DeclType{requestType},
 		},
 		environment.StrictCostOpt,

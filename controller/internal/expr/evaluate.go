@@ -78,6 +78,18 @@ func (p *Program) UsesNamespace() bool {
 	return p.usesNamespace
 }
 
+// Beyond names what the expressions use that the API server does not have:
+// references, and functions of Mainstay's own.
+func (p *Program) Beyond() []string {
+	return p.beyond
+}
+
+// RequestOnly names what the expressions use that only a real request has. A
+// program that uses it cannot be evaluated here.
+func (p *Program) RequestOnly() []string {
+	return p.requestOnly
+}
+
 // Evaluate judges one object. The cost limits are upstream's: a limit for each
 // expression, a budget for the match conditions, and one that validations,
 // their variables and messages share.

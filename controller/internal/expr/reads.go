@@ -7,6 +7,7 @@ import (
 	"github.com/google/cel-go/common/ast"
 	"github.com/google/cel-go/common/operators"
 	"github.com/google/cel-go/common/types"
+	admissioncel "k8s.io/apiserver/pkg/admission/plugin/cel"
 )
 
 // places is what a value may be a part of: some nodes of an object, or a list
@@ -86,6 +87,11 @@ type reads struct {
 	usesRefs                   map[string]bool
 	usesNamespace              bool
 
+	// known says whether the API server has a function. beyond are the names of
+	// what it has not, and requestOnly of what only a real request has.
+	known               func(function string) bool
+	beyond, requestOnly map[string]bool
+
 	// requestUses are where request is used, for the error about the fields
 	// that only a real request has.
 	requestUses []requestUse
@@ -98,14 +104,17 @@ type requestUse struct {
 	id    int64
 }
 
-func newReads(refs []string) *reads {
+func newReads(refs []string, known func(function string) bool) *reads {
 	r := &reads{
-		object:    &node{},
-		request:   &node{},
-		namespace: &node{},
-		refs:      make(map[string]*node, len(refs)),
-		variables: map[string]places{},
-		usesRefs:  map[string]bool{},
+		known:       known,
+		beyond:      map[string]bool{},
+		requestOnly: map[string]bool{},
+		object:      &node{},
+		request:     &node{},
+		namespace:   &node{},
+		refs:        make(map[string]*node, len(refs)),
+		variables:   map[string]places{},
+		usesRefs:    map[string]bool{},
 	}
 	for _, name := range refs {
 		r.refs[name] = &node{}
@@ -187,10 +196,13 @@ func (r *reads) ident(e ast.Expr, scope *locals) places {
 			value.whole()
 		}
 	case refsVar:
+		r.beyond[refsVar] = true
 		for ref, n := range r.refs {
 			r.usesRefs[ref] = true
 			n.all = true
 		}
+	case admissioncel.AuthorizerVarName, admissioncel.RequestResourceAuthorizerVarName:
+		r.requestOnly[admissioncel.AuthorizerVarName] = true
 	}
 	return places{}
 }
@@ -230,6 +242,7 @@ func (r *reads) rootField(id int64, operand ast.Expr, name string, scope *locals
 			return places{}, false
 		}
 		r.usesRefs[fieldName(name)] = true
+		r.beyond[refsVar+"."+fieldName(name)] = true
 		return places{elem: &places{nodes: []*node{n}}}, true
 	case requestVar:
 		r.requestUses = append(r.requestUses, requestUse{field: name, id: id})
@@ -258,6 +271,9 @@ func (r *reads) comprehension(c ast.ComprehensionExpr, scope *locals) places {
 func (r *reads) call(e ast.Expr, scope *locals) places {
 	c := e.AsCall()
 	args := c.Args()
+	if !r.known(c.FunctionName()) {
+		r.beyond[c.FunctionName()] = true
+	}
 	switch c.FunctionName() {
 	case operators.Conditional:
 		r.follow(args[0], scope).whole()

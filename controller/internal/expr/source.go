@@ -17,6 +17,9 @@ type Source struct {
 	Validations []admissionregistrationv1.Validation
 	// Refs are the names of the rule's references.
 	Refs []string
+	// RequestsOnly says that nothing but real requests is judged: expressions
+	// see authorizer, and all of request.
+	RequestsOnly bool
 }
 
 // key identifies the text: every part with its length before it, so that two
@@ -31,6 +34,7 @@ func (s *Source) key() string {
 		count(len(t))
 		b.WriteString(t)
 	}
+	text(strconv.FormatBool(s.RequestsOnly))
 	count(len(s.MatchConditions))
 	for i := range s.MatchConditions {
 		text(s.MatchConditions[i].Name)
