@@ -137,6 +137,24 @@ func (b spec[S]) Severity(severity v1alpha1.Severity) *S {
 	return b.self
 }
 
+// Modes sets where the rule is evaluated.
+func (b spec[S]) Modes(modes ...v1alpha1.Mode) *S {
+	b.spec.Modes = modes
+	return b.self
+}
+
+// Actions sets what happens to a request that violates the rule.
+func (b spec[S]) Actions(actions ...admissionregistrationv1.ValidationAction) *S {
+	b.spec.ValidationActions = actions
+	return b.self
+}
+
+// FailurePolicy sets what happens to a request that cannot be evaluated.
+func (b spec[S]) FailurePolicy(policy admissionregistrationv1.FailurePolicyType) *S {
+	b.spec.FailurePolicy = &policy
+	return b.self
+}
+
 // Suspend stops the rule.
 func (b spec[S]) Suspend() *S {
 	b.spec.Suspend = true

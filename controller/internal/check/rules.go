@@ -35,6 +35,11 @@ func (r *run) rules(ctx context.Context, set Set) error {
 			r.invalid(given, err)
 			continue
 		}
+		if used := compiled.RequestOnly(); len(used) > 0 {
+			r.note(Note{Check: given.key.Name, Message: fmt.Sprintf("%s is not evaluated: it asks for %s, which only a request has",
+				given.key, strings.Join(used, " and "))})
+			continue
+		}
 		if err := r.evaluate(ctx, given, compiled); err != nil {
 			return err
 		}

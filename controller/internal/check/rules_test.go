@@ -50,10 +50,14 @@ func TestRulesOfTheTree(t *testing.T) {
 		want      []string
 		wantNotes []string
 	}{
-		"it holds":          {text: ruleText("r", "", "object.spec.replicas == 2") + web},
-		"it does not hold":  {text: ruleText("r", "", "object.spec.replicas == 3") + web, want: []string{"high r all.yaml:2 it does not hold"}},
-		"it fails":          {text: ruleText("r", "", "object.spec.no == 3") + web, want: []string{"high rule-failed all.yaml:2 ClusterRule/r could not be evaluated: spec.validations[0].expression: no such key: no"}},
-		"it is suspended":   {text: ruleText("r", "  suspend: true", "false") + web, wantNotes: []string{"ClusterRule/r is suspended, so it is not evaluated"}},
+		"it holds":         {text: ruleText("r", "", "object.spec.replicas == 2") + web},
+		"it does not hold": {text: ruleText("r", "", "object.spec.replicas == 3") + web, want: []string{"high r all.yaml:2 it does not hold"}},
+		"it fails":         {text: ruleText("r", "", "object.spec.no == 3") + web, want: []string{"high rule-failed all.yaml:2 ClusterRule/r could not be evaluated: spec.validations[0].expression: no such key: no"}},
+		"it is suspended":  {text: ruleText("r", "  suspend: true", "false") + web, wantNotes: []string{"ClusterRule/r is suspended, so it is not evaluated"}},
+		"it is about requests": {
+			text:      ruleText("r", "  modes: [Admission]", "request.userInfo.username != 'jane'") + web,
+			wantNotes: []string{"ClusterRule/r is not evaluated: it asks for request.userInfo, which only a request has"},
+		},
 		"an unknown field":  {text: ruleText("r", "  sevrity: low", "true"), want: []string{`high rule-invalid all.yaml:1 the cluster would reject it: strict decoding error: unknown field "spec.sevrity"`}},
 		"namespace default": {text: ruleText("r", "", "object.metadata.namespace == 'default' && namespaceObject.metadata.labels['kubernetes.io/metadata.name'] == 'default'") + web},
 		"an exception":      {text: ruleText("r", "  exceptions:\n  - {namespace: default, name: web, reason: known}\n", "false") + web, wantNotes: []string{"ClusterRule/r has an exception for apps/v1/Deployment default/web (known)"}},

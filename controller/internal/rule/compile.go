@@ -35,6 +35,7 @@ func Compile(c *expr.Compiler, key Key, generation int64, spec *v1alpha1.RuleSpe
 		MatchConditions: spec.MatchConditions,
 		Variables:       spec.Variables,
 		Validations:     spec.Validations,
+		RequestsOnly:    !r.Audits(),
 	}
 	for i := range spec.References {
 		source.Refs = append(source.Refs, spec.References[i].Name)
@@ -63,7 +64,7 @@ func (r *Rule) compileConstraints(path *field.Path) field.ErrorList {
 	if r.key.Kind == KindRule && constraints.NamespaceSelector != nil {
 		errs = append(errs, field.Forbidden(path.Child("namespaceSelector"), "a namespaced Rule matches its own namespace only"))
 	}
-	errs = append(errs, validateResourceRules(constraints.ResourceRules, path.Child("resourceRules"))...)
+	errs = append(errs, validateResourceRules(constraints.ResourceRules, r.Audits(), path.Child("resourceRules"))...)
 	errs = append(errs, validateEntries(constraints.ExcludeResourceRules, path.Child("excludeResourceRules"))...)
 	return errs
 }
@@ -84,11 +85,13 @@ func selectorOf(s *metav1.LabelSelector, path *field.Path) (labels.Selector, *fi
 	return selector, nil
 }
 
-func validateResourceRules(rules []admissionregistrationv1.NamedRuleWithOperations, path *field.Path) field.ErrorList {
+// validateResourceRules wants an entry about objects that exist of a rule that
+// is audited.
+func validateResourceRules(rules []admissionregistrationv1.NamedRuleWithOperations, audited bool, path *field.Path) field.ErrorList {
 	if len(rules) == 0 {
 		return field.ErrorList{field.Required(path, "at least one resource rule must be given")}
 	}
-	if errs := validateEntries(rules, path); len(errs) > 0 {
+	if errs := validateEntries(rules, path); len(errs) > 0 || !audited {
 		return errs
 	}
 	for i := range rules {

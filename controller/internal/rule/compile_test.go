@@ -81,6 +81,14 @@ func TestCompileErrors(t *testing.T) {
 				Match("", "v1", "pods").Operations(admissionregistrationv1.Delete).Match("", "v1", "pods/exec").Validate("true", "").Obj().Spec,
 			want: []string{"spec.matchConstraints.resourceRules: Invalid value: none of the entries matches objects that exist: that takes the operation CREATE, UPDATE or * and a resource that is no subresource"},
 		},
+		"what only requests have, beside the audit": {
+			key: cluster, spec: clusterRule().Modes(v1alpha1.ModeAdmission, v1alpha1.ModeAudit).
+				Validate("request.userInfo.username != 'jane'", "").Validate("authorizer.requestResource.check('x').allowed()", "").Obj().Spec,
+			want: []string{
+				`spec.validations[0].expression: Invalid value: "request.userInfo.username != 'jane'": line 1, column 8: request.userInfo has no meaning outside admission: only a rule whose modes are [Admission] may use it`,
+				`spec.validations[1].expression: Invalid value: "authorizer.requestResource.check('x').allowed()": line 1, column 1: undeclared reference to 'authorizer': it has no meaning outside admission: only a rule whose modes are [Admission] may use it`,
+			},
+		},
 		"reason": {
 			key: cluster, spec: clusterRule().Validate("true", "").Reason("Teapot").Obj().Spec,
 			want: []string{`spec.validations[0].reason: Unsupported value: "Teapot": supported values: "Forbidden", "Invalid", "RequestEntityTooLarge", "Unauthorized"`},
@@ -113,5 +121,43 @@ func TestCompileErrors(t *testing.T) {
 				t.Errorf("errors: -want +got\n%s", diff)
 			}
 		})
+	}
+}
+
+func TestRuleOfRequestsOnly(t *testing.T) {
+	t.Parallel()
+	spec := builders.MakeClusterRule("a").Modes(v1alpha1.ModeAdmission).
+		Match("", "v1", "pods").Operations(admissionregistrationv1.Delete).Match("", "v1", "pods/exec").
+		Validate("request.userInfo.username != 'jane' && authorizer.requestResource.check('x').allowed()", "").Obj().Spec
+	r, errs := rule.Compile(newCompiler(t), rule.Key{Kind: rule.KindClusterRule, Name: "a"}, 1, &spec)
+	if len(errs) > 0 {
+		t.Fatalf("operations and expressions that only requests have: %v", errs)
+	}
+	if r.Audits() || !r.Enforces() {
+		t.Errorf("audits is %t and enforces %t, want a rule of requests", r.Audits(), r.Enforces())
+	}
+	if diff := cmp.Diff([]string{"authorizer", "request.userInfo"}, r.RequestOnly()); diff != "" {
+		t.Errorf("of requests only (-want +got):\n%s", diff)
+	}
+}
+
+func TestModes(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		modes               []v1alpha1.Mode
+		wantAudit, wantGate bool
+	}{
+		"none":      {wantAudit: true},
+		"Audit":     {modes: []v1alpha1.Mode{v1alpha1.ModeAudit}, wantAudit: true},
+		"Admission": {modes: []v1alpha1.Mode{v1alpha1.ModeAdmission}, wantGate: true},
+		"both":      {modes: []v1alpha1.Mode{v1alpha1.ModeAudit, v1alpha1.ModeAdmission}, wantAudit: true, wantGate: true},
+	} {
+		spec := &v1alpha1.RuleSpec{Modes: tc.modes}
+		if got := rule.HasMode(spec, v1alpha1.ModeAudit); got != tc.wantAudit {
+			t.Errorf("%s: mode Audit is %t, want %t", name, got, tc.wantAudit)
+		}
+		if got := rule.HasMode(spec, v1alpha1.ModeAdmission); got != tc.wantGate {
+			t.Errorf("%s: mode Admission is %t, want %t", name, got, tc.wantGate)
+		}
 	}
 }

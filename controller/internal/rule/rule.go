@@ -1,6 +1,7 @@
 package rule
 
 import (
+	"slices"
 	"time"
 
 	"k8s.io/apimachinery/pkg/labels"
@@ -67,6 +68,41 @@ func (r *Rule) Severity() v1alpha1.Severity {
 		return v1alpha1.SeverityMedium
 	}
 	return r.spec.Severity
+}
+
+// Spec of the rule. It must not be changed.
+func (r *Rule) Spec() *v1alpha1.RuleSpec {
+	return r.spec
+}
+
+// Audits says whether the rule judges objects that exist.
+func (r *Rule) Audits() bool {
+	return HasMode(r.spec, v1alpha1.ModeAudit)
+}
+
+// Enforces says whether the rule judges requests.
+func (r *Rule) Enforces() bool {
+	return HasMode(r.spec, v1alpha1.ModeAdmission)
+}
+
+// HasMode says whether a spec has a mode. Without any it has Audit.
+func HasMode(spec *v1alpha1.RuleSpec, mode v1alpha1.Mode) bool {
+	if len(spec.Modes) == 0 {
+		return mode == v1alpha1.ModeAudit
+	}
+	return slices.Contains(spec.Modes, mode)
+}
+
+// Beyond names what the rule's expressions use that the API server does not
+// have.
+func (r *Rule) Beyond() []string {
+	return r.program.Beyond()
+}
+
+// RequestOnly names what the rule's expressions use that only a real request
+// has. Such a rule cannot be evaluated on an object.
+func (r *Rule) RequestOnly() []string {
+	return r.program.RequestOnly()
 }
 
 // References of the rule, in the order of its spec.
