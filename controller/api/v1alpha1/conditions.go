@@ -112,7 +112,7 @@ const ManagedBy = "mainstay"
 // LabelBypass on a Namespace, with the value "true", keeps its objects from
 // being judged at admission. It is in the policies' own selectors: it works
 // with no pod of Mainstay alive.
-const LabelBypass = "mainstay.dev/bypass"
+const LabelBypass = "mainstay.dev/bypass" //nolint:gosec // no credential: bypass is a word
 
 // Label keys on Interventions.
 const (

@@ -1,0 +1,75 @@
+package policy
+
+import (
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
+
+	"github.com/mainstay-dev/mainstay/controller/internal/rule"
+)
+
+// guardedConditions exempt the API server itself: it writes what every other
+// request stands on, such as the addresses of the Service kubernetes, in
+// namespace default, and the IPAddress of each Service. Nobody else can have
+// its name.
+func guardedConditions() []admissionregistrationv1.MatchCondition {
+	return []admissionregistrationv1.MatchCondition{{
+		Name: ownPrefix + "not-the-api-server", Expression: "request.userInfo.?username.orValue('') != 'system:apiserver'",
+	}}
+}
+
+// recoveryConditions exempt who keeps the recovery path going: what is judged
+// is a person's or a script's direct edit. Bootstrappers are workers that join.
+func recoveryConditions(namespaces []string) []admissionregistrationv1.MatchCondition {
+	users := []string{"system:apiserver", "system:cloud-controller-manager", "system:kube-controller-manager", "system:kube-scheduler"}
+	groups := []string{"system:bootstrappers", "system:masters", "system:nodes"}
+	for _, namespace := range slices.Sorted(slices.Values(namespaces)) {
+		groups = append(groups, "system:serviceaccounts:"+namespace)
+	}
+	return []admissionregistrationv1.MatchCondition{{
+		Name: ownPrefix + "not-the-control-plane",
+		Expression: fmt.Sprintf("!(request.userInfo.?username.orValue('') in [%s] || request.userInfo.?groups.orValue([]).exists(g, g in [%s]))",
+			quoted(users), quoted(groups)),
+	}}
+}
+
+// commonConditions are those that leave out the exceptions that have not
+// lapsed, in one expression: the API server takes a bounded number.
+func commonConditions(r *rule.Rule, now time.Time) []admissionregistrationv1.MatchCondition {
+	var names []string
+	exceptions := r.Spec().Exceptions
+	for i := range exceptions {
+		exception := &exceptions[i]
+		if exception.Expires != nil && !exception.Expires.After(now) {
+			continue
+		}
+		namespace := exception.Namespace
+		if r.Key().Kind == rule.KindRule {
+			namespace = r.Key().Namespace
+		}
+		names = append(names, namespace+"/"+exception.Name)
+	}
+	if len(names) == 0 {
+		return nil
+	}
+	slices.Sort(names)
+	// A Namespace's request is made in it, though it is in none. A name that
+	// the API server has yet to generate is absent, and no exception's.
+	const object = "(request.resource.group == '' && request.resource.resource == 'namespaces' ? '' : request.?namespace.orValue(''))" +
+		" + '/' + request.?name.orValue('')"
+	return []admissionregistrationv1.MatchCondition{{
+		Name: ownPrefix + "no-exception", Expression: fmt.Sprintf("!(%s in [%s])", object, quoted(slices.Compact(names))),
+	}}
+}
+
+func quoted(values []string) string {
+	out := make([]string, len(values))
+	for i, value := range values {
+		out[i] = strconv.Quote(value)
+	}
+	return strings.Join(out, ", ")
+}

@@ -1,0 +1,124 @@
+package policy
+
+import (
+	"time"
+
+	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/mainstay-dev/mainstay/controller/api/v1alpha1"
+	"github.com/mainstay-dev/mainstay/controller/internal/rule"
+)
+
+// Options of a compilation.
+type Options struct {
+	// RecoveryNamespaces are those where a policy denies only what people and
+	// scripts edit directly.
+	RecoveryNamespaces []string
+	// Now decides which exceptions have lapsed.
+	Now time.Time
+	// Owner of what is compiled.
+	Owner metav1.OwnerReference
+}
+
+// Objects are what the API server needs for one rule, with every default
+// spelled out, so that they compare with what it stores.
+type Objects struct {
+	// Policies: for guarded objects, and for the recovery path. One that the
+	// rule cannot match anything with is left out.
+	Policies []*admissionregistrationv1.ValidatingAdmissionPolicy
+	// Bindings of these policies.
+	Bindings []*admissionregistrationv1.ValidatingAdmissionPolicyBinding
+	// NextExpiry is when an exception lapses next, so that the objects have to
+	// be compiled again; zero for never. CEL knows no clock.
+	NextExpiry time.Time
+}
+
+// Compile returns what enforces a rule, or why the API server cannot. A rule
+// without mode Admission has nothing to enforce.
+func Compile(r *rule.Rule, opts Options) (*Objects, *Refusal) {
+	out := &Objects{}
+	if !r.Enforces() {
+		return out, nil
+	}
+	if refusal := Check(r); refusal != nil {
+		return nil, refusal
+	}
+	out.NextExpiry, _ = r.NextExpiry(opts.Now)
+	reach := newReach(constraintsOf(r), opts.RecoveryNamespaces)
+	common := commonConditions(r, opts.Now)
+
+	if reach.guarded {
+		name := objectName(guardedPrefix, r.Key())
+		out.addPolicy(r, opts, name, failurePolicyOf(r), guardedConstraints(r, opts.RecoveryNamespaces), append(guardedConditions(), common...))
+		out.addBinding(r, opts, name, name, nil)
+	}
+	if reach.namespaces || reach.kinds {
+		name := objectName(recoveryPrefix, r.Key())
+		out.addPolicy(r, opts, name, admissionregistrationv1.Ignore, recoveryConstraints(r), append(recoveryConditions(opts.RecoveryNamespaces), common...))
+		if reach.namespaces {
+			out.addBinding(r, opts, name, name, inNamespaces(opts.RecoveryNamespaces))
+		}
+		if reach.kinds {
+			out.addBinding(r, opts, objectName(recoveryKindsPrefix, r.Key()), name, ofKinds())
+		}
+	}
+	return out, nil
+}
+
+func (o *Objects) addPolicy(r *rule.Rule, opts Options, name string, failure admissionregistrationv1.FailurePolicyType,
+	constraints *admissionregistrationv1.MatchResources, conditions []admissionregistrationv1.MatchCondition,
+) {
+	spec := r.Spec()
+	o.Policies = append(o.Policies, &admissionregistrationv1.ValidatingAdmissionPolicy{
+		TypeMeta:   typeMeta("ValidatingAdmissionPolicy"),
+		ObjectMeta: objectMeta(r.Key(), name, opts.Owner),
+		Spec: admissionregistrationv1.ValidatingAdmissionPolicySpec{
+			FailurePolicy:    &failure,
+			MatchConstraints: constraints,
+			MatchConditions:  append(conditions, spec.MatchConditions...),
+			Variables:        spec.Variables,
+			Validations:      validationsOf(r),
+		},
+	})
+}
+
+func (o *Objects) addBinding(r *rule.Rule, opts Options, name, policy string, resources *admissionregistrationv1.MatchResources) {
+	actions := r.Spec().ValidationActions
+	if len(actions) == 0 {
+		actions = []admissionregistrationv1.ValidationAction{admissionregistrationv1.Deny}
+	}
+	o.Bindings = append(o.Bindings, &admissionregistrationv1.ValidatingAdmissionPolicyBinding{
+		TypeMeta:   typeMeta("ValidatingAdmissionPolicyBinding"),
+		ObjectMeta: objectMeta(r.Key(), name, opts.Owner),
+		Spec: admissionregistrationv1.ValidatingAdmissionPolicyBindingSpec{
+			PolicyName: policy, ValidationActions: actions, MatchResources: resources,
+		},
+	})
+}
+
+func typeMeta(kind string) metav1.TypeMeta {
+	return metav1.TypeMeta{APIVersion: admissionregistrationv1.SchemeGroupVersion.String(), Kind: kind}
+}
+
+func objectMeta(key rule.Key, name string, owner metav1.OwnerReference) metav1.ObjectMeta {
+	labels := map[string]string{v1alpha1.LabelManagedBy: v1alpha1.ManagedBy, v1alpha1.LabelRuleKind: key.Kind}
+	if key.Namespace != "" {
+		labels[v1alpha1.LabelRuleNamespace] = key.Namespace
+	}
+	if len(key.Name) <= maxLabelValue {
+		labels[v1alpha1.LabelRuleName] = key.Name
+	}
+	return metav1.ObjectMeta{
+		Name: name, Labels: labels,
+		Annotations:     map[string]string{v1alpha1.AnnotationRule: key.String()},
+		OwnerReferences: []metav1.OwnerReference{owner},
+	}
+}
+
+func failurePolicyOf(r *rule.Rule) admissionregistrationv1.FailurePolicyType {
+	if policy := r.Spec().FailurePolicy; policy != nil {
+		return *policy
+	}
+	return admissionregistrationv1.Fail
+}

@@ -1,0 +1,82 @@
+package policy
+
+import (
+	"slices"
+
+	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/mainstay-dev/mainstay/controller/api/v1alpha1"
+)
+
+// recoveryKinds are what keeps a cluster alive in every namespace and outside
+// of them: nodes, leases and placement, what is needed to be admitted at all,
+// what identities and rights are made of, attached storage, any status, and
+// Mainstay's own kinds.
+func recoveryKinds() []admissionregistrationv1.NamedRuleWithOperations {
+	const (
+		all        = admissionregistrationv1.AllScopes
+		cluster    = admissionregistrationv1.ClusterScope
+		namespaced = admissionregistrationv1.NamespacedScope
+	)
+	return []admissionregistrationv1.NamedRuleWithOperations{
+		resources("", cluster, "nodes/*", "namespaces/*"),
+		resources("", namespaced, "bindings", "pods/binding"),
+		resources("*", all, "*/status"),
+		resources("admissionregistration.k8s.io", cluster, "*/*"),
+		resources("apiextensions.k8s.io", cluster, "customresourcedefinitions/*"),
+		resources("apiregistration.k8s.io", cluster, "apiservices/*"),
+		resources("authentication.k8s.io", all, "*/*"),
+		resources("authorization.k8s.io", all, "*/*"),
+		resources("certificates.k8s.io", cluster, "certificatesigningrequests/*"),
+		resources("coordination.k8s.io", all, "*/*"),
+		resources(v1alpha1.GroupVersion.Group, all, "*/*"),
+		resources("rbac.authorization.k8s.io", all, "*/*"),
+		resources("storage.k8s.io", all, "csidrivers", "csinodes", "csistoragecapacities", "volumeattachments"),
+	}
+}
+
+// resources are all operations on resources of a group, in all versions.
+func resources(group string, scope admissionregistrationv1.ScopeType, names ...string) admissionregistrationv1.NamedRuleWithOperations {
+	return admissionregistrationv1.NamedRuleWithOperations{RuleWithOperations: admissionregistrationv1.RuleWithOperations{
+		Operations: []admissionregistrationv1.OperationType{admissionregistrationv1.OperationAll},
+		Rule: admissionregistrationv1.Rule{
+			APIGroups: []string{group}, APIVersions: []string{"*"}, Resources: names, Scope: &scope,
+		},
+	}}
+}
+
+// inNamespaces binds to what is in namespaces and of no recovery kind.
+func inNamespaces(namespaces []string) *admissionregistrationv1.MatchResources {
+	out := matchAll()
+	out.NamespaceSelector.MatchExpressions = []metav1.LabelSelectorRequirement{named(metav1.LabelSelectorOpIn, namespaces)}
+	out.ResourceRules = []admissionregistrationv1.NamedRuleWithOperations{resources("*", admissionregistrationv1.NamespacedScope, "*/*")}
+	out.ExcludeResourceRules = recoveryKinds()
+	return out
+}
+
+// ofKinds binds to the recovery kinds, wherever they are.
+func ofKinds() *admissionregistrationv1.MatchResources {
+	out := matchAll()
+	out.ResourceRules = recoveryKinds()
+	return out
+}
+
+// matchAll has the API server's defaults.
+func matchAll() *admissionregistrationv1.MatchResources {
+	equivalent := admissionregistrationv1.Equivalent
+	return &admissionregistrationv1.MatchResources{
+		NamespaceSelector: &metav1.LabelSelector{}, ObjectSelector: &metav1.LabelSelector{}, MatchPolicy: &equivalent,
+	}
+}
+
+// named is a requirement on the name of a namespace.
+func named(operator metav1.LabelSelectorOperator, namespaces []string) metav1.LabelSelectorRequirement {
+	return metav1.LabelSelectorRequirement{Key: corev1.LabelMetadataName, Operator: operator, Values: slices.Sorted(slices.Values(namespaces))}
+}
+
+// notBypassed leaves out namespaces with the label LabelBypass.
+func notBypassed() metav1.LabelSelectorRequirement {
+	return metav1.LabelSelectorRequirement{Key: v1alpha1.LabelBypass, Operator: metav1.LabelSelectorOpNotIn, Values: []string{"true"}}
+}
