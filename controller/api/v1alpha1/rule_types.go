@@ -276,7 +276,7 @@ type RuleStatus struct {
 	Conditions []metav1.Condition `json:"conditions,omitempty"`
 
 	// Enforcement is what judges requests, or would have to; absent while the
-	// rule does not compile.
+	// rule is suspended or does not compile.
 	// +optional
 	Enforcement Enforcement `json:"enforcement,omitempty"`
 

@@ -71,6 +71,7 @@ func bindManagerFlags(fs *pflag.FlagSet, opts *manager.Options) {
 	fs.StringVar(&opts.MetricsAddr, "metrics-addr", opts.MetricsAddr, "Address of the metrics endpoint; 0 turns it off.")
 	fs.StringVar(&opts.HealthAddr, "health-addr", opts.HealthAddr, "Address of /healthz and /readyz; 0 turns it off.")
 	fs.StringSliceVar(&opts.FluxNamespaces, "flux-namespaces", opts.FluxNamespaces, "Namespaces of Flux: a Lifeline there sees the revision lag of all namespaces, any other that of its own.")
+	fs.StringSliceVar(&opts.RecoveryNamespaces, "recovery-namespaces", opts.RecoveryNamespaces, "Namespaces that a rule must never keep from recovering, such as those of the network, the storage and the certificates, beside kube-system, kube-public, kube-node-lease, flux-system, --flux-namespaces and this pod's own.")
 	fs.DurationVar(&opts.InterventionRetention, "intervention-retention", opts.InterventionRetention, "How long an Intervention is kept.")
 	fs.IntVar(&opts.ExpressionCacheSize, "expression-cache-size", opts.ExpressionCacheSize, "How many rules' compiled expressions are kept.")
 }

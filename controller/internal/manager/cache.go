@@ -1,9 +1,11 @@
 package manager
 
 import (
+	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
+	"k8s.io/apimachinery/pkg/labels"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -11,15 +13,19 @@ import (
 )
 
 // cacheOptions keep what the controllers read. Interventions are read in
-// Mainstay's own namespace only: elsewhere nobody's claim counts.
+// Mainstay's own namespace only: elsewhere nobody's claim counts. Of admission
+// policies those of rules are read, and nobody else's.
 func cacheOptions(namespace string) cache.Options {
+	ofRules := cache.ByObject{Label: labels.SelectorFromSet(labels.Set{v1alpha1.LabelManagedBy: v1alpha1.ManagedBy})}
 	return cache.Options{
 		DefaultTransform: strip,
 		ByObject: map[client.Object]cache.ByObject{
-			&corev1.Pod{}:            {Transform: stripPod},
-			&corev1.Node{}:           {Transform: stripNode},
-			&appsv1.ReplicaSet{}:     {Transform: stripReplicaSet},
-			&v1alpha1.Intervention{}: {Namespaces: map[string]cache.Config{namespace: {}}},
+			&corev1.Pod{}:        {Transform: stripPod},
+			&corev1.Node{}:       {Transform: stripNode},
+			&appsv1.ReplicaSet{}: {Transform: stripReplicaSet},
+			&admissionregistrationv1.ValidatingAdmissionPolicy{}:        ofRules,
+			&admissionregistrationv1.ValidatingAdmissionPolicyBinding{}: ofRules,
+			&v1alpha1.Intervention{}:                                    {Namespaces: map[string]cache.Config{namespace: {}}},
 		},
 	}
 }

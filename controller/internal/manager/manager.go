@@ -25,6 +25,7 @@ import (
 	"github.com/mainstay-dev/mainstay/controller/internal/controllers/audit"
 	"github.com/mainstay-dev/mainstay/controller/internal/controllers/intervention"
 	"github.com/mainstay-dev/mainstay/controller/internal/controllers/lifeline"
+	"github.com/mainstay-dev/mainstay/controller/internal/controllers/policy"
 	"github.com/mainstay-dev/mainstay/controller/internal/controllers/rule"
 	"github.com/mainstay-dev/mainstay/controller/internal/expr"
 	"github.com/mainstay-dev/mainstay/controller/internal/flux"
@@ -110,13 +111,18 @@ func wire(mgr ctrlmanager.Manager, cfg *rest.Config, opts Options) error {
 	objects := informer.New(clients, opts.Log.WithName("informer"))
 	engine := audit.NewEngine(objects, compiler, opts.Clock, m)
 	statuses := status.NewWriter(mgr.GetClient(), recorder, m)
+	policies := policy.New(policy.Options{
+		Client: mgr.GetClient(), Reader: mgr.GetAPIReader(), Compiler: compiler, Metrics: m, Clock: opts.Clock,
+		RecoveryNamespaces: opts.recoveryNamespaces(),
+	})
 	executor := action.NewExecutor(mgr.GetClient(), actions(mgr.GetClient(), mgr.GetAPIReader()), opts.PodNamespace, opts.PodName, opts.Clock, m)
 
 	for _, c := range []interface {
 		SetupWithManager(mgr ctrl.Manager) error
 	}{
 		rule.NewLoader(mgr.GetCache(), engine),
-		rule.NewReconciler(mgr.GetCache(), engine, statuses, recorder, m),
+		policies,
+		rule.NewReconciler(mgr.GetCache(), engine, policies, statuses, recorder, m),
 		lifeline.New(lifeline.Options{
 			Client: mgr.GetClient(), Reader: mgr.GetAPIReader(), Objects: objects, Executor: executor, Statuses: statuses,
 			Recorder: recorder, Metrics: m, Clock: opts.Clock, Namespace: opts.PodNamespace,

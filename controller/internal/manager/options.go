@@ -2,10 +2,14 @@ package manager
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/go-logr/logr"
 	"github.com/prometheus/client_golang/prometheus"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/validation"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 	"k8s.io/client-go/tools/leaderelection"
 	"k8s.io/utils/clock"
@@ -31,6 +35,11 @@ type Options struct {
 	// revision lag of all namespaces.
 	FluxNamespaces []string
 
+	// RecoveryNamespaces are added to those that a rule never denies the
+	// control plane and Flux anything in: kube-system, kube-public,
+	// kube-node-lease, flux-system, FluxNamespaces and PodNamespace.
+	RecoveryNamespaces []string
+
 	// InterventionRetention is how long an Intervention is kept. It must
 	// outlive the hour over which evictions are budgeted.
 	InterventionRetention time.Duration
@@ -45,6 +54,17 @@ type Options struct {
 	Clock clock.WithTicker
 	// Registry takes the metrics. Default's is the one that is served.
 	Registry prometheus.Registerer
+}
+
+// maxRecoveryNamespaces bounds the namespaces that are given.
+const maxRecoveryNamespaces = 64
+
+// recoveryNamespaces are all of them, each once.
+func (o Options) recoveryNamespaces() []string {
+	all := slices.Concat([]string{metav1.NamespaceSystem, metav1.NamespacePublic, corev1.NamespaceNodeLease, "flux-system", o.PodNamespace},
+		o.FluxNamespaces, o.RecoveryNamespaces)
+	slices.Sort(all)
+	return slices.Compact(all)
 }
 
 // LeaseName is the name of the Lease in PodNamespace.
@@ -99,6 +119,18 @@ func (o Options) Validate() error {
 		if o.LeaseDuration > 0 && o.LeaseDuration < time.Second {
 			invalid("leader-election-lease-duration", o.LeaseDuration.String(), "must be at least 1s: a Lease counts whole seconds")
 		}
+	}
+	named := func(flag string, names []string) {
+		for _, name := range names {
+			if mistakes := validation.IsDNS1123Label(name); len(mistakes) > 0 {
+				invalid(flag, name, "must be names of namespaces: "+mistakes[0])
+			}
+		}
+	}
+	named("flux-namespaces", o.FluxNamespaces)
+	named("recovery-namespaces", o.RecoveryNamespaces)
+	if most := maxRecoveryNamespaces; len(o.RecoveryNamespaces) > most {
+		invalid("recovery-namespaces", len(o.RecoveryNamespaces), fmt.Sprintf("may be %d: each is a part of every policy", most))
 	}
 	if o.InterventionRetention < 2*time.Hour {
 		invalid("intervention-retention", o.InterventionRetention.String(), "must be at least 2h: evictions are budgeted by the hour from these records")

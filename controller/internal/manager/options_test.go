@@ -1,6 +1,7 @@
 package manager
 
 import (
+	"slices"
 	"testing"
 	"time"
 
@@ -50,6 +51,14 @@ func TestOptionsSayEveryMistake(t *testing.T) {
 			want: `invalid options: --leader-election-lease-duration: Invalid value: "900ms": must be at least 1s: a Lease counts whole seconds`,
 		},
 		"no election, no timings": {change: func(o *Options) { o.LeaderElect, o.LeaseDuration = false, 0 }},
+		"a namespace that is none": {
+			change: func(o *Options) { o.RecoveryNamespaces = []string{"cni", "Storage"} },
+			want:   `invalid options: --recovery-namespaces: Invalid value: "Storage": must be names of namespaces: a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-', and must start and end with an alphanumeric character (e.g. 'my-name',  or '123-abc', regex used for validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?')`,
+		},
+		"more namespaces than a policy should list": {
+			change: func(o *Options) { o.RecoveryNamespaces = slices.Repeat([]string{"cni"}, 65) },
+			want:   `invalid options: --recovery-namespaces: Invalid value: 65: may be 64: each is a part of every policy`,
+		},
 		"two mistakes at once": {
 			change: func(o *Options) { o.InterventionRetention, o.ExpressionCacheSize = time.Minute, 0 },
 			want:   `invalid options: [--intervention-retention: Invalid value: "1m0s": must be at least 2h: evictions are budgeted by the hour from these records, --expression-cache-size: Invalid value: 0: must be at least 1]`,
@@ -68,5 +77,15 @@ func TestOptionsSayEveryMistake(t *testing.T) {
 				t.Errorf("error (-want +got):\n%s", diff)
 			}
 		})
+	}
+}
+
+func TestRecoveryNamespacesAreAMinimum(t *testing.T) {
+	t.Parallel()
+	opts := Default()
+	opts.PodNamespace, opts.FluxNamespaces, opts.RecoveryNamespaces = "mainstay", []string{"gitops"}, []string{"cilium", "kube-system"}
+	want := []string{"cilium", "flux-system", "gitops", "kube-node-lease", "kube-public", "kube-system", "mainstay"}
+	if diff := cmp.Diff(want, opts.recoveryNamespaces()); diff != "" {
+		t.Errorf("recovery namespaces (-want +got):\n%s", diff)
 	}
 }

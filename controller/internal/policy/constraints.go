@@ -19,7 +19,7 @@ func constraintsOf(r *rule.Rule) *admissionregistrationv1.MatchResources {
 	if given.ObjectSelector != nil {
 		out.ObjectSelector = given.ObjectSelector
 	}
-	out.ExcludeResourceRules = scoped(given.ExcludeResourceRules)
+	out.ExcludeResourceRules = append(scoped(given.ExcludeResourceRules), ownKinds())
 	out.ResourceRules = scoped(given.ResourceRules)
 	if key := r.Key(); key.Kind == rule.KindRule {
 		out.NamespaceSelector = &metav1.LabelSelector{

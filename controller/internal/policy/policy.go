@@ -102,6 +102,16 @@ func typeMeta(kind string) metav1.TypeMeta {
 }
 
 func objectMeta(key rule.Key, name string, owner metav1.OwnerReference) metav1.ObjectMeta {
+	return metav1.ObjectMeta{
+		Name: name, Labels: LabelsOf(key),
+		Annotations:     map[string]string{v1alpha1.AnnotationRule: key.String()},
+		OwnerReferences: []metav1.OwnerReference{owner},
+	}
+}
+
+// LabelsOf are the labels of a rule's objects. Other rules of long names may
+// have the same.
+func LabelsOf(key rule.Key) map[string]string {
 	labels := map[string]string{v1alpha1.LabelManagedBy: v1alpha1.ManagedBy, v1alpha1.LabelRuleKind: key.Kind}
 	if key.Namespace != "" {
 		labels[v1alpha1.LabelRuleNamespace] = key.Namespace
@@ -109,11 +119,7 @@ func objectMeta(key rule.Key, name string, owner metav1.OwnerReference) metav1.O
 	if len(key.Name) <= maxLabelValue {
 		labels[v1alpha1.LabelRuleName] = key.Name
 	}
-	return metav1.ObjectMeta{
-		Name: name, Labels: labels,
-		Annotations:     map[string]string{v1alpha1.AnnotationRule: key.String()},
-		OwnerReferences: []metav1.OwnerReference{owner},
-	}
+	return labels
 }
 
 func failurePolicyOf(r *rule.Rule) admissionregistrationv1.FailurePolicyType {

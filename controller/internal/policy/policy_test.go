@@ -148,8 +148,11 @@ func TestExclusionsAreInTheObjects(t *testing.T) {
 	if diff := cmp.Diff(wantGuarded, guarded.MatchConstraints.NamespaceSelector); diff != "" {
 		t.Errorf("namespaces of the guarded policy (-want +got):\n%s", diff)
 	}
-	if got := guarded.MatchConstraints.ExcludeResourceRules; len(got) < 14 || got[0].Resources[0] != "events" || got[1].Resources[0] != "nodes/*" {
-		t.Errorf("the guarded policy excludes %v, want the rule's own and the recovery kinds", got)
+	if got := guarded.MatchConstraints.ExcludeResourceRules; len(got) < 14 || got[0].Resources[0] != "events" || got[1].APIGroups[0] != "mainstay.dev" || got[2].Resources[0] != "nodes/*" {
+		t.Errorf("the guarded policy excludes %v, want the rule's own, Mainstay's and the recovery kinds", got)
+	}
+	if got := recovery.MatchConstraints.ExcludeResourceRules; len(got) != 2 || got[1].APIGroups[0] != "mainstay.dev" {
+		t.Errorf("the recovery policy excludes %v, want the rule's own and Mainstay's kinds", got)
 	}
 	if *guarded.FailurePolicy != admissionregistrationv1.Fail || *recovery.FailurePolicy != admissionregistrationv1.Ignore {
 		t.Errorf("failure policies %s and %s, want Fail, and Ignore on the recovery path", *guarded.FailurePolicy, *recovery.FailurePolicy)

@@ -12,8 +12,7 @@ import (
 
 // recoveryKinds are what keeps a cluster alive in every namespace and outside
 // of them: nodes, leases and placement, what is needed to be admitted at all,
-// what identities and rights are made of, attached storage, any status, and
-// Mainstay's own kinds.
+// what identities and rights are made of, attached storage, and any status.
 func recoveryKinds() []admissionregistrationv1.NamedRuleWithOperations {
 	const (
 		all        = admissionregistrationv1.AllScopes
@@ -31,10 +30,15 @@ func recoveryKinds() []admissionregistrationv1.NamedRuleWithOperations {
 		resources("authorization.k8s.io", all, "*/*"),
 		resources("certificates.k8s.io", cluster, "certificatesigningrequests/*"),
 		resources("coordination.k8s.io", all, "*/*"),
-		resources(v1alpha1.GroupVersion.Group, all, "*/*"),
 		resources("rbac.authorization.k8s.io", all, "*/*"),
 		resources("storage.k8s.io", all, "csidrivers", "csinodes", "csistoragecapacities", "volumeattachments"),
 	}
+}
+
+// ownKinds are judged nowhere, as the API server judges no policy by a policy: a
+// rule that denies everything can be deleted.
+func ownKinds() admissionregistrationv1.NamedRuleWithOperations {
+	return resources(v1alpha1.GroupVersion.Group, admissionregistrationv1.AllScopes, "*/*")
 }
 
 // resources are all operations on resources of a group, in all versions.

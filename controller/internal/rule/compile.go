@@ -2,6 +2,7 @@ package rule
 
 import (
 	"slices"
+	"strings"
 
 	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -49,6 +50,16 @@ func Compile(c *expr.Compiler, key Key, generation int64, spec *v1alpha1.RuleSpe
 	}
 	r.program = program
 	return r, nil
+}
+
+// ReasonOf is the reason of the conditions that report mistakes.
+func ReasonOf(mistakes field.ErrorList) string {
+	for _, mistake := range mistakes {
+		if strings.Contains(mistake.Field, "xpression") {
+			return v1alpha1.ReasonInvalidExpression
+		}
+	}
+	return v1alpha1.ReasonInvalidSpec
 }
 
 func (r *Rule) compileConstraints(path *field.Path) field.ErrorList {

@@ -16,6 +16,7 @@ import (
 	"github.com/mainstay-dev/mainstay/controller/internal/expr"
 	"github.com/mainstay-dev/mainstay/controller/internal/informer"
 	"github.com/mainstay-dev/mainstay/controller/internal/metrics"
+	"github.com/mainstay-dev/mainstay/controller/internal/policy"
 	"github.com/mainstay-dev/mainstay/controller/internal/rule"
 )
 
@@ -119,6 +120,9 @@ func (e *Engine) SetRule(key rule.Key, uid types.UID, generation int64, spec *v1
 
 	s := &state{uid: uid, generation: generation, suspended: spec.Suspend, severity: spec.Severity}
 	s.rule, s.mistakes = rule.Compile(e.compiler, key, generation, spec)
+	if s.rule != nil {
+		s.refusal = policy.Check(s.rule)
+	}
 
 	e.applying.Lock()
 	e.mu.Lock()

@@ -40,7 +40,10 @@ func (e *Engine) Report(key rule.Key) (Report, bool) {
 	}
 	r := Report{UID: s.uid, Generation: s.generation, Severity: s.severity}
 	r.Ready, r.Reason, r.Message = s.ready(key, e.objects)
-	r.Stalled = r.Reason == v1alpha1.ReasonInvalidExpression || r.Reason == v1alpha1.ReasonInvalidSpec
+	switch r.Reason {
+	case v1alpha1.ReasonInvalidExpression, v1alpha1.ReasonInvalidSpec, v1alpha1.ReasonNeedsWebhook:
+		r.Stalled = true
+	}
 	if s.found != nil && s.usable() {
 		summary := s.found.summary
 		r.Summary = &summary
@@ -53,15 +56,13 @@ func (e *Engine) Report(key rule.Key) (Report, bool) {
 func (s *state) ready(key rule.Key, objects Objects) (metav1.ConditionStatus, string, string) {
 	switch {
 	case len(s.mistakes) > 0:
-		reason := v1alpha1.ReasonInvalidSpec
-		for _, mistake := range s.mistakes {
-			if strings.Contains(mistake.Field, "xpression") {
-				reason = v1alpha1.ReasonInvalidExpression
-			}
-		}
-		return metav1.ConditionFalse, reason, s.mistakes.ToAggregate().Error()
+		return metav1.ConditionFalse, rule.ReasonOf(s.mistakes), s.mistakes.ToAggregate().Error()
 	case s.suspended:
 		return metav1.ConditionTrue, v1alpha1.ReasonSuspended, "suspended: nothing is evaluated"
+	case s.refusal != nil:
+		return metav1.ConditionFalse, s.refusal.Reason, s.refusal.Message
+	case !s.audited():
+		return metav1.ConditionTrue, v1alpha1.ReasonSucceeded, "compiled; spec.modes has no Audit, so that no object is evaluated"
 	case !objects.Discovered():
 		return metav1.ConditionUnknown, v1alpha1.ReasonSyncing, "waiting for the API server to say what it serves"
 	case len(s.refused) > 0:

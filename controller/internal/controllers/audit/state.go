@@ -13,6 +13,7 @@ import (
 	"github.com/mainstay-dev/mainstay/controller/api/v1alpha1"
 	"github.com/mainstay-dev/mainstay/controller/internal/expr"
 	"github.com/mainstay-dev/mainstay/controller/internal/informer"
+	"github.com/mainstay-dev/mainstay/controller/internal/policy"
 	"github.com/mainstay-dev/mainstay/controller/internal/rule"
 )
 
@@ -65,6 +66,9 @@ type state struct {
 	suspended  bool
 	severity   v1alpha1.Severity
 	mistakes   field.ErrorList
+	// refusal is why the API server cannot enforce the rule, although it is
+	// asked to. The rule is audited all the same.
+	refusal *policy.Refusal
 
 	// rule is nil where there are mistakes.
 	rule *rule.Rule
@@ -89,17 +93,22 @@ type state struct {
 	found *found
 }
 
+// audited says whether the rule is to be evaluated on objects.
+func (s *state) audited() bool {
+	return s.rule != nil && !s.suspended && s.rule.Audits()
+}
+
 // usable says whether the rule can be evaluated at all. A list of a kind that
 // is not served is not an empty list: nothing can be said then.
 func (s *state) usable() bool {
-	return s.rule != nil && !s.suspended && len(s.refused) == 0 && len(s.absent) == 0
+	return s.audited() && len(s.refused) == 0 && len(s.absent) == 0
 }
 
 // resolve finds the resources that the rule reads among those that are served,
 // and returns what it wants of them.
 func (s *state) resolve(objects Objects) informer.Wants {
 	s.matches, s.references, s.absent, s.refused = nil, nil, nil, nil
-	if s.rule == nil || s.suspended || !objects.Discovered() {
+	if !s.audited() || !objects.Discovered() {
 		return nil
 	}
 	served := objects.Resources()

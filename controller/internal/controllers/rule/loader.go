@@ -39,7 +39,7 @@ func NewLoader(reader client.Reader, audit Audit) *Loader {
 
 // Reconcile hands over one rule.
 func (l *Loader) Reconcile(ctx context.Context, key rule.Key) (ctrl.Result, error) {
-	obj, spec, err := read(ctx, l.reader, key)
+	obj, spec, err := Read(ctx, l.reader, key)
 	switch {
 	case apierrors.IsNotFound(err):
 		l.audit.RemoveRule(key)
@@ -57,7 +57,7 @@ func (l *Loader) Reconcile(ctx context.Context, key rule.Key) (ctrl.Result, erro
 // SetupWithManager registers the controller.
 func (l *Loader) SetupWithManager(mgr ctrl.Manager) error {
 	everywhere := false
-	err := watchRules(mgr, "rule-loader").
+	err := Watch(mgr, "rule-loader").
 		WithOptions(controller.TypedOptions[rule.Key]{NeedLeaderElection: &everywhere}).
 		Complete(l)
 	if err != nil {
@@ -66,10 +66,10 @@ func (l *Loader) SetupWithManager(mgr ctrl.Manager) error {
 	return nil
 }
 
-// watchRules builds a controller that both kinds of rules are keys of.
-func watchRules(mgr ctrl.Manager, name string) *builder.TypedBuilder[rule.Key] {
+// Watch builds a controller that both kinds of rules are keys of.
+func Watch(mgr ctrl.Manager, name string) *builder.TypedBuilder[rule.Key] {
 	keys := handler.TypedEnqueueRequestsFromMapFunc(func(_ context.Context, obj client.Object) []rule.Key {
-		return []rule.Key{keyOf(obj)}
+		return []rule.Key{KeyOf(obj)}
 	})
 	return builder.TypedControllerManagedBy[rule.Key](mgr).
 		Named(name).
@@ -79,15 +79,16 @@ func watchRules(mgr ctrl.Manager, name string) *builder.TypedBuilder[rule.Key] {
 
 var _ reconcile.TypedReconciler[rule.Key] = (*Loader)(nil)
 
-func keyOf(obj client.Object) rule.Key {
+// KeyOf is the key of a rule.
+func KeyOf(obj client.Object) rule.Key {
 	if _, ok := obj.(*v1alpha1.ClusterRule); ok {
 		return rule.Key{Kind: rule.KindClusterRule, Name: obj.GetName()}
 	}
 	return rule.Key{Kind: rule.KindRule, Namespace: obj.GetNamespace(), Name: obj.GetName()}
 }
 
-// read returns a rule of either kind, and its spec.
-func read(ctx context.Context, reader client.Reader, key rule.Key) (client.Object, *v1alpha1.RuleSpec, error) {
+// Read returns a rule of either kind, and its spec.
+func Read(ctx context.Context, reader client.Reader, key rule.Key) (client.Object, *v1alpha1.RuleSpec, error) {
 	name := types.NamespacedName{Namespace: key.Namespace, Name: key.Name}
 	if key.Kind == rule.KindClusterRule {
 		var obj v1alpha1.ClusterRule

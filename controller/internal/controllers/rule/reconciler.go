@@ -19,6 +19,7 @@ import (
 	"github.com/mainstay-dev/mainstay/controller/api/v1alpha1"
 	"github.com/mainstay-dev/mainstay/controller/internal/controllers/audit"
 	"github.com/mainstay-dev/mainstay/controller/internal/metrics"
+	"github.com/mainstay-dev/mainstay/controller/internal/policy"
 	"github.com/mainstay-dev/mainstay/controller/internal/rule"
 	"github.com/mainstay-dev/mainstay/controller/internal/status"
 )
@@ -43,35 +44,46 @@ type Findings interface {
 	OnChange(f func(rule.Key))
 }
 
+// Enforcement is what is known of the policies of rules.
+type Enforcement interface {
+	Report(key rule.Key) (policy.Report, bool)
+	OnChange(f func(rule.Key))
+}
+
 // StatusWriter writes a status where it differs.
 type StatusWriter interface {
 	Write(ctx context.Context, obj client.Object, have, want any) (status.Result, error)
 }
 
-// Reconciler writes what the audit found. It runs on the leader only, warm on
-// the others.
+// Reconciler writes what the audit found, and what became of the rule's
+// policies. It runs on the leader only, warm on the others.
 type Reconciler struct {
-	reader   client.Reader
-	findings Findings
-	statuses StatusWriter
-	recorder events.EventRecorder
-	metrics  *metrics.Metrics
+	reader      client.Reader
+	findings    Findings
+	enforcement Enforcement
+	statuses    StatusWriter
+	recorder    events.EventRecorder
+	metrics     *metrics.Metrics
 }
 
 var _ reconcile.TypedReconciler[rule.Key] = (*Reconciler)(nil)
 
 // NewReconciler returns a Reconciler that reads rules with reader.
-func NewReconciler(reader client.Reader, findings Findings, statuses StatusWriter, recorder events.EventRecorder, m *metrics.Metrics) *Reconciler {
-	return &Reconciler{reader: reader, findings: findings, statuses: statuses, recorder: recorder, metrics: m}
+func NewReconciler(reader client.Reader, findings Findings, enforcement Enforcement, statuses StatusWriter, recorder events.EventRecorder,
+	m *metrics.Metrics,
+) *Reconciler {
+	return &Reconciler{reader: reader, findings: findings, enforcement: enforcement, statuses: statuses, recorder: recorder, metrics: m}
 }
 
 // SetupWithManager registers the controller.
 func (r *Reconciler) SetupWithManager(mgr ctrl.Manager) error {
 	changes := source.TypedFunc[rule.Key](func(_ context.Context, queue workqueue.TypedRateLimitingInterface[rule.Key]) error {
-		r.findings.OnChange(func(key rule.Key) { queue.AddAfter(key, gather) })
+		changed := func(key rule.Key) { queue.AddAfter(key, gather) }
+		r.findings.OnChange(changed)
+		r.enforcement.OnChange(changed)
 		return nil
 	})
-	if err := watchRules(mgr, "rule").WatchesRawSource(changes).Complete(r); err != nil {
+	if err := Watch(mgr, "rule").WatchesRawSource(changes).Complete(r); err != nil {
 		return fmt.Errorf("set up the rule controller: %w", err)
 	}
 	return nil
@@ -80,7 +92,7 @@ func (r *Reconciler) SetupWithManager(mgr ctrl.Manager) error {
 // Reconcile writes the status of one rule where the audit has something else
 // to say than the status does.
 func (r *Reconciler) Reconcile(ctx context.Context, key rule.Key) (ctrl.Result, error) {
-	obj, _, err := read(ctx, r.reader, key)
+	obj, _, err := Read(ctx, r.reader, key)
 	if apierrors.IsNotFound(err) {
 		r.forget(key)
 		return ctrl.Result{}, nil
@@ -95,6 +107,9 @@ func (r *Reconciler) Reconcile(ctx context.Context, key rule.Key) (ctrl.Result, 
 
 	have := statusOf(obj)
 	want := wanted(have, report)
+	if enforced, known := r.enforcement.Report(key); known && enforced.UID == obj.GetUID() && enforced.Generation == obj.GetGeneration() {
+		setEnforced(want, enforced)
+	}
 	r.measure(key, report)
 	result, err := r.statuses.Write(ctx, obj, have, want)
 	if err != nil {
@@ -133,6 +148,20 @@ func wanted(have *v1alpha1.RuleStatus, report audit.Report) *v1alpha1.RuleStatus
 	return want
 }
 
+// setEnforced has a status say what became of the rule's policies. Without a
+// report of the present generation it goes on saying what it did.
+func setEnforced(want *v1alpha1.RuleStatus, report policy.Report) {
+	want.Enforcement = report.Enforcement
+	if report.Enforced == "" {
+		meta.RemoveStatusCondition(&want.Conditions, v1alpha1.ConditionEnforced)
+		return
+	}
+	meta.SetStatusCondition(&want.Conditions, metav1.Condition{
+		Type: v1alpha1.ConditionEnforced, Status: report.Enforced, ObservedGeneration: report.Generation,
+		Reason: report.Reason, Message: status.Truncate(report.Message),
+	})
+}
+
 // announce makes an Event of a rule that stopped or began to work, and one on
 // each object that the status lists and did not list before. The status is
 // written first: whoever leads next compares with it and repeats nothing.
@@ -147,6 +176,7 @@ func (r *Reconciler) announce(obj client.Object, report audit.Report, have, want
 			r.recorder.Eventf(obj, nil, severity, report.Reason, "Audit", "%s", status.Truncate(report.Message))
 		}
 	}
+	r.announceEnforced(obj, have, want)
 	if report.Summary != nil && int(report.Summary.Fail+report.Summary.Error) > len(want.Violations) {
 		r.metrics.Truncations.WithLabelValues("violations").Inc()
 	}
@@ -160,8 +190,25 @@ func (r *Reconciler) announce(obj client.Object, report audit.Report, have, want
 			UID: violation.UID,
 		}
 		r.recorder.Eventf(about, obj, corev1.EventTypeWarning, reason, "Audit",
-			"%s %s (%s): %s", keyOf(obj).Kind, obj.GetName(), report.Severity, violation.Message)
+			"%s %s (%s): %s", KeyOf(obj).Kind, obj.GetName(), report.Severity, violation.Message)
 	}
+}
+
+// announceEnforced makes an Event of a rule that is enforced from now on, or not
+// any more.
+func (r *Reconciler) announceEnforced(obj client.Object, have, want *v1alpha1.RuleStatus) {
+	before, after := meta.FindStatusCondition(have.Conditions, v1alpha1.ConditionEnforced), meta.FindStatusCondition(want.Conditions, v1alpha1.ConditionEnforced)
+	if after == nil || after.Status == metav1.ConditionUnknown || before != nil && before.Reason == after.Reason {
+		return
+	}
+	severity, reason := corev1.EventTypeWarning, "Not"+v1alpha1.ConditionEnforced
+	switch {
+	case after.Status == metav1.ConditionTrue:
+		severity, reason = corev1.EventTypeNormal, v1alpha1.ConditionEnforced
+	case after.Reason == v1alpha1.ReasonSuspended:
+		severity = corev1.EventTypeNormal
+	}
+	r.recorder.Eventf(obj, nil, severity, reason, "Enforce", "%s", after.Message)
 }
 
 // added lists the violations that are new, or say something new.

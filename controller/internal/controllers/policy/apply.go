@@ -1,0 +1,127 @@
+package policy
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/mainstay-dev/mainstay/controller/api/v1alpha1"
+	"github.com/mainstay-dev/mainstay/controller/internal/policy"
+	"github.com/mainstay-dev/mainstay/controller/internal/status"
+)
+
+// apply writes what differs: a policy before its bindings, because a binding
+// without its policy does nothing. It returns the policies as the API server
+// has them, or why one cannot be what it should.
+func (r *Reconciler) apply(ctx context.Context, objects *policy.Objects) ([]*admissionregistrationv1.ValidatingAdmissionPolicy, *policy.Refusal, error) {
+	var live []*admissionregistrationv1.ValidatingAdmissionPolicy
+	for _, want := range objects.Policies {
+		have := &admissionregistrationv1.ValidatingAdmissionPolicy{}
+		if refused, err := r.applyOne(ctx, have, want); refused != nil || err != nil {
+			return nil, refused, err
+		}
+		live = append(live, have)
+	}
+	for _, want := range objects.Bindings {
+		if refused, err := r.applyOne(ctx, &admissionregistrationv1.ValidatingAdmissionPolicyBinding{}, want); refused != nil || err != nil {
+			return nil, refused, err
+		}
+	}
+	return live, nil, nil
+}
+
+// applyOne writes one object where the cache has another, and leaves in have
+// what the API server has then.
+func (r *Reconciler) applyOne(ctx context.Context, have, want client.Object) (*policy.Refusal, error) {
+	what := fmt.Sprintf("%s %s", want.GetObjectKind().GroupVersionKind().Kind, want.GetName())
+	err := r.Client.Get(ctx, client.ObjectKeyFromObject(want), have)
+	if client.IgnoreNotFound(err) != nil {
+		return nil, fmt.Errorf("read %s: %w", what, err)
+	}
+	if err == nil && same(have, want) {
+		return nil, nil //nolint:nilnil // neither refused nor failed
+	}
+	content, err := runtime.DefaultUnstructuredConverter.ToUnstructured(want)
+	if err != nil {
+		return nil, fmt.Errorf("convert %s: %w", what, err)
+	}
+	delete(content, "status")
+	applied := &unstructured.Unstructured{Object: content}
+	err = r.Client.Apply(ctx, client.ApplyConfigurationFromUnstructured(applied), client.FieldOwner(status.FieldManager))
+	if err != nil {
+		return r.refusalOf(what, err)
+	}
+	if err := runtime.DefaultUnstructuredConverter.FromUnstructured(applied.Object, have); err != nil {
+		return nil, fmt.Errorf("read the API server's answer about %s: %w", what, err)
+	}
+	if !same(have, want) {
+		return r.conflict(what, fmt.Sprintf("it also has what was set by %s", strings.Join(otherManagers(have), ", "))), nil
+	}
+	return nil, nil //nolint:nilnil // neither refused nor failed
+}
+
+// refusalOf is what an answer means that trying again at once does not change.
+func (r *Reconciler) refusalOf(what string, err error) (*policy.Refusal, error) {
+	switch {
+	case apierrors.IsConflict(err):
+		return r.conflict(what, err.Error()), nil
+	case apierrors.IsInvalid(err) || apierrors.IsBadRequest(err) || apierrors.IsRequestEntityTooLargeError(err):
+		return &policy.Refusal{Reason: v1alpha1.ReasonRejected, Message: fmt.Sprintf("the API server refuses %s: %v", what, err)}, nil
+	case apierrors.IsForbidden(err):
+		return &policy.Refusal{Reason: v1alpha1.ReasonForbidden, Message: fmt.Sprintf("Mainstay may not write %s: %v", what, err)}, nil
+	}
+	return nil, fmt.Errorf("apply %s: %w", what, err)
+}
+
+func (r *Reconciler) conflict(what, why string) *policy.Refusal {
+	kind, name, _ := strings.Cut(what, " ")
+	r.Metrics.Conflicts.WithLabelValues(kind).Inc()
+	return &policy.Refusal{Reason: v1alpha1.ReasonConflict, Message: fmt.Sprintf(
+		"%s is not what the rule says: %s. To have it written anew: kubectl delete %s %s", what, why, strings.ToLower(kind), name)}
+}
+
+// same says whether the API server has what it should, defaults included.
+func same(have, want client.Object) bool {
+	return holds(have.GetLabels(), want.GetLabels()) && holds(have.GetAnnotations(), want.GetAnnotations()) &&
+		equality.Semantic.DeepEqual(have.GetOwnerReferences(), want.GetOwnerReferences()) &&
+		equality.Semantic.DeepEqual(specOf(have), specOf(want))
+}
+
+func holds(have, want map[string]string) bool {
+	for key, value := range want {
+		if have[key] != value {
+			return false
+		}
+	}
+	return true
+}
+
+func specOf(obj client.Object) any {
+	switch typed := obj.(type) {
+	case *admissionregistrationv1.ValidatingAdmissionPolicy:
+		return typed.Spec
+	case *admissionregistrationv1.ValidatingAdmissionPolicyBinding:
+		return typed.Spec
+	}
+	return nil
+}
+
+// otherManagers are who else set fields of an object.
+func otherManagers(obj client.Object) []string {
+	var names []string
+	for _, entry := range obj.GetManagedFields() {
+		if entry.Manager != status.FieldManager && entry.Subresource == "" {
+			names = append(names, fmt.Sprintf("%q", entry.Manager))
+		}
+	}
+	slices.Sort(names)
+	return slices.Compact(names)
+}

@@ -1,0 +1,158 @@
+package policy
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/utils/clock"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+
+	"github.com/mainstay-dev/mainstay/controller/api/v1alpha1"
+	rulecontroller "github.com/mainstay-dev/mainstay/controller/internal/controllers/rule"
+	"github.com/mainstay-dev/mainstay/controller/internal/expr"
+	"github.com/mainstay-dev/mainstay/controller/internal/metrics"
+	"github.com/mainstay-dev/mainstay/controller/internal/policy"
+	"github.com/mainstay-dev/mainstay/controller/internal/rule"
+)
+
+// +kubebuilder:rbac:groups=admissionregistration.k8s.io,resources=validatingadmissionpolicies;validatingadmissionpolicybindings,verbs=get;list;watch;create;patch;delete
+// +kubebuilder:rbac:groups=apiextensions.k8s.io,resources=customresourcedefinitions,resourceNames=rules.mainstay.dev,verbs=get
+
+// pause is how long what the API server refused, or another manager owns, is
+// left alone.
+const pause = 5 * time.Minute
+
+// Options of a Reconciler.
+type Options struct {
+	// Client reads rules, policies and bindings from the cache, and writes.
+	Client client.Client
+	// Reader asks the API server.
+	Reader   client.Reader
+	Compiler *expr.Compiler
+	Metrics  *metrics.Metrics
+	Clock    clock.PassiveClock
+	// RecoveryNamespaces are those of policy.Options.
+	RecoveryNamespaces []string
+}
+
+// Reconciler keeps the policies of rules. It runs on the leader only, warm on
+// the others.
+type Reconciler struct {
+	Options
+	reports reports
+}
+
+var _ reconcile.TypedReconciler[rule.Key] = (*Reconciler)(nil)
+
+// New returns a Reconciler.
+func New(opts Options) *Reconciler {
+	return &Reconciler{Options: opts}
+}
+
+// Reconcile makes the policies of one rule what the rule says.
+func (r *Reconciler) Reconcile(ctx context.Context, key rule.Key) (ctrl.Result, error) {
+	obj, spec, err := rulecontroller.Read(ctx, r.Client, key)
+	if apierrors.IsNotFound(err) || err == nil && obj.GetDeletionTimestamp() != nil {
+		r.reports.forget(key)
+		return ctrl.Result{}, r.keepOnly(ctx, key, nil)
+	}
+	if err != nil {
+		return ctrl.Result{}, err
+	}
+	report := policy.Report{UID: obj.GetUID(), Generation: obj.GetGeneration()}
+	switch {
+	case !rule.HasMode(spec, v1alpha1.ModeAdmission):
+		report.Enforcement = v1alpha1.EnforcementAuditOnly
+		return r.release(ctx, key, report)
+	case spec.Suspend:
+		report.Enforced, report.Reason, report.Message = metav1.ConditionFalse, v1alpha1.ReasonSuspended, "suspended: no request is judged"
+		return r.release(ctx, key, report)
+	}
+
+	compiled, mistakes := rule.Compile(r.Compiler, key, obj.GetGeneration(), spec)
+	if len(mistakes) > 0 {
+		r.keep(key, report, &policy.Refusal{Reason: rule.ReasonOf(mistakes), Message: mistakes.ToAggregate().Error()})
+		return ctrl.Result{}, nil
+	}
+	owner, err := r.ownerOf(ctx, obj)
+	if err != nil {
+		return ctrl.Result{}, err
+	}
+	now := r.Clock.Now()
+	objects, refusal := policy.Compile(compiled, policy.Options{RecoveryNamespaces: r.RecoveryNamespaces, Now: now, Owner: owner})
+	if refusal != nil {
+		if refusal.Reason == v1alpha1.ReasonNeedsWebhook {
+			report.Enforcement = v1alpha1.EnforcementWebhook
+		}
+		r.keep(key, report, refusal)
+		return ctrl.Result{}, nil
+	}
+	report.Enforcement = v1alpha1.EnforcementInProcess
+	return r.enforce(ctx, key, objects, report, now)
+}
+
+// release removes what is left of the policies of a rule that has none.
+func (r *Reconciler) release(ctx context.Context, key rule.Key, report policy.Report) (ctrl.Result, error) {
+	if err := r.keepOnly(ctx, key, nil); err != nil {
+		return ctrl.Result{}, err
+	}
+	r.reports.set(key, report)
+	return ctrl.Result{}, nil
+}
+
+// keep reports why a generation is not enforced. What was before still is: a
+// slip in an edit is no reason to open a gate.
+func (r *Reconciler) keep(key rule.Key, report policy.Report, refusal *policy.Refusal) {
+	report.Enforced, report.Reason = metav1.ConditionFalse, refusal.Reason
+	report.Message = "not enforced as it is now, and what was before is left as it is: " + refusal.Message
+	r.reports.set(key, report)
+}
+
+// enforce writes the policies of a rule, and says what the API server answered.
+func (r *Reconciler) enforce(ctx context.Context, key rule.Key, objects *policy.Objects, report policy.Report, now time.Time) (ctrl.Result, error) {
+	var result ctrl.Result
+	if !objects.NextExpiry.IsZero() {
+		result.RequeueAfter = objects.NextExpiry.Sub(now)
+	}
+	live, refused, err := r.apply(ctx, objects)
+	if err != nil {
+		return ctrl.Result{}, err
+	}
+	if refused != nil {
+		if result.RequeueAfter == 0 || result.RequeueAfter > pause {
+			result.RequeueAfter = pause
+		}
+		r.keep(key, report, refused)
+		return result, nil
+	}
+	if err := r.keepOnly(ctx, key, objects); err != nil {
+		return ctrl.Result{}, err
+	}
+	report.Enforced, report.Reason, report.Message = answerOf(live)
+	r.reports.set(key, report)
+	return result, nil
+}
+
+// ownerOf is the owner of a rule's policies. A namespaced Rule cannot own what
+// is in no namespace: the definition of its kind does, so that a policy does
+// not outlive the kind.
+func (r *Reconciler) ownerOf(ctx context.Context, obj client.Object) (metav1.OwnerReference, error) {
+	if _, namespaced := obj.(*v1alpha1.Rule); !namespaced {
+		return metav1.OwnerReference{
+			APIVersion: v1alpha1.GroupVersion.String(), Kind: rule.KindClusterRule, Name: obj.GetName(), UID: obj.GetUID(),
+		}, nil
+	}
+	definition := &metav1.PartialObjectMetadata{TypeMeta: metav1.TypeMeta{APIVersion: "apiextensions.k8s.io/v1", Kind: "CustomResourceDefinition"}}
+	name := client.ObjectKey{Name: "rules." + v1alpha1.GroupVersion.Group}
+	if err := r.Reader.Get(ctx, name, definition); err != nil {
+		return metav1.OwnerReference{}, fmt.Errorf("read the definition of %s, which owns the policies of Rules: %w", name.Name, err)
+	}
+	return metav1.OwnerReference{
+		APIVersion: definition.APIVersion, Kind: definition.Kind, Name: definition.Name, UID: definition.UID,
+	}, nil
+}

@@ -1,0 +1,36 @@
+package policy
+
+import (
+	"context"
+	"fmt"
+
+	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/handler"
+
+	"github.com/mainstay-dev/mainstay/controller/api/v1alpha1"
+	rulecontroller "github.com/mainstay-dev/mainstay/controller/internal/controllers/rule"
+	"github.com/mainstay-dev/mainstay/controller/internal/policy"
+	"github.com/mainstay-dev/mainstay/controller/internal/rule"
+)
+
+// SetupWithManager registers the controller. A policy brings its rule back when
+// it changes, and when it is first seen: that is how those of a rule that was
+// deleted while nobody led are found.
+func (r *Reconciler) SetupWithManager(mgr ctrl.Manager) error {
+	owners := handler.TypedEnqueueRequestsFromMapFunc(func(_ context.Context, obj client.Object) []rule.Key {
+		if key, ok := policy.KeyOf(obj.GetAnnotations()[v1alpha1.AnnotationRule]); ok {
+			return []rule.Key{key}
+		}
+		return nil
+	})
+	err := rulecontroller.Watch(mgr, "policy").
+		Watches(&admissionregistrationv1.ValidatingAdmissionPolicy{}, owners).
+		Watches(&admissionregistrationv1.ValidatingAdmissionPolicyBinding{}, owners).
+		Complete(r)
+	if err != nil {
+		return fmt.Errorf("set up the policy controller: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,21 @@
+package policy
+
+import (
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/mainstay-dev/mainstay/controller/api/v1alpha1"
+)
+
+// Report is what is known of the enforcement of one generation of a rule.
+type Report struct {
+	UID        types.UID
+	Generation int64
+
+	// Enforcement is empty where the rule is suspended or does not compile.
+	Enforcement v1alpha1.Enforcement
+	// Enforced, Reason and Message are those of the condition. Without a status
+	// the rule has none.
+	Enforced        metav1.ConditionStatus
+	Reason, Message string
+}
