@@ -17,8 +17,9 @@ type Options struct {
 	RecoveryNamespaces []string
 	// Now decides which exceptions have lapsed.
 	Now time.Time
-	// Owner of what is compiled.
-	Owner metav1.OwnerReference
+	// PolicyOwner and BindingOwner own what is compiled. Without either of the
+	// two objects nothing is judged, so the end of one owner is enough.
+	PolicyOwner, BindingOwner metav1.OwnerReference
 }
 
 // Objects are what the API server needs for one rule, with every default
@@ -72,7 +73,7 @@ func (o *Objects) addPolicy(r *rule.Rule, opts Options, name string, failure adm
 	spec := r.Spec()
 	o.Policies = append(o.Policies, &admissionregistrationv1.ValidatingAdmissionPolicy{
 		TypeMeta:   typeMeta("ValidatingAdmissionPolicy"),
-		ObjectMeta: objectMeta(r.Key(), name, opts.Owner),
+		ObjectMeta: objectMeta(r.Key(), name, opts.PolicyOwner),
 		Spec: admissionregistrationv1.ValidatingAdmissionPolicySpec{
 			FailurePolicy:    &failure,
 			MatchConstraints: constraints,
@@ -90,7 +91,7 @@ func (o *Objects) addBinding(r *rule.Rule, opts Options, name, policy string, re
 	}
 	o.Bindings = append(o.Bindings, &admissionregistrationv1.ValidatingAdmissionPolicyBinding{
 		TypeMeta:   typeMeta("ValidatingAdmissionPolicyBinding"),
-		ObjectMeta: objectMeta(r.Key(), name, opts.Owner),
+		ObjectMeta: objectMeta(r.Key(), name, opts.BindingOwner),
 		Spec: admissionregistrationv1.ValidatingAdmissionPolicyBindingSpec{
 			PolicyName: policy, ValidationActions: actions, MatchResources: resources,
 		},

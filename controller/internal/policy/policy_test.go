@@ -174,6 +174,16 @@ func TestExclusionsAreInTheObjects(t *testing.T) {
 			t.Errorf("%s lost the rule's own objectSelector", p.Name)
 		}
 	}
+	for _, p := range objects.Policies {
+		if diff := cmp.Diff([]metav1.OwnerReference{options().PolicyOwner}, p.OwnerReferences); diff != "" {
+			t.Errorf("owners of %s (-want +got):\n%s", p.Name, diff)
+		}
+	}
+	for _, b := range objects.Bindings {
+		if diff := cmp.Diff([]metav1.OwnerReference{options().BindingOwner}, b.OwnerReferences); diff != "" {
+			t.Errorf("owners of the binding %s (-want +got):\n%s", b.Name, diff)
+		}
+	}
 	inNamespaces := objects.Bindings[1].Spec.MatchResources
 	wantNames := []metav1.LabelSelectorRequirement{{Key: "kubernetes.io/metadata.name", Operator: "In", Values: []string{"flux-system", "kube-system"}}}
 	if diff := cmp.Diff(wantNames, inNamespaces.NamespaceSelector.MatchExpressions); diff != "" {

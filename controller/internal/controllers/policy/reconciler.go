@@ -21,7 +21,7 @@ import (
 )
 
 // +kubebuilder:rbac:groups=admissionregistration.k8s.io,resources=validatingadmissionpolicies;validatingadmissionpolicybindings,verbs=get;list;watch;create;patch;delete
-// +kubebuilder:rbac:groups=apiextensions.k8s.io,resources=customresourcedefinitions,resourceNames=rules.mainstay.dev,verbs=get
+// +kubebuilder:rbac:groups=apiextensions.k8s.io,resources=customresourcedefinitions,resourceNames=clusterrules.mainstay.dev;rules.mainstay.dev,verbs=get
 
 // pause is how long what the API server refused, or another manager owns, is
 // left alone.
@@ -79,12 +79,14 @@ func (r *Reconciler) Reconcile(ctx context.Context, key rule.Key) (ctrl.Result, 
 		r.keep(key, report, &policy.Refusal{Reason: rule.ReasonOf(mistakes), Message: mistakes.ToAggregate().Error()})
 		return ctrl.Result{}, nil
 	}
-	owner, err := r.ownerOf(ctx, obj)
+	ofPolicies, ofBindings, err := r.ownersOf(ctx, obj)
 	if err != nil {
 		return ctrl.Result{}, err
 	}
 	now := r.Clock.Now()
-	objects, refusal := policy.Compile(compiled, policy.Options{RecoveryNamespaces: r.RecoveryNamespaces, Now: now, Owner: owner})
+	objects, refusal := policy.Compile(compiled, policy.Options{
+		RecoveryNamespaces: r.RecoveryNamespaces, Now: now, PolicyOwner: ofPolicies, BindingOwner: ofBindings,
+	})
 	if refusal != nil {
 		if refusal.Reason == v1alpha1.ReasonNeedsWebhook {
 			report.Enforcement = v1alpha1.EnforcementWebhook
@@ -138,21 +140,27 @@ func (r *Reconciler) enforce(ctx context.Context, key rule.Key, objects *policy.
 	return result, nil
 }
 
-// ownerOf is the owner of a rule's policies. A namespaced Rule cannot own what
-// is in no namespace: the definition of its kind does, so that a policy does
-// not outlive the kind.
-func (r *Reconciler) ownerOf(ctx context.Context, obj client.Object) (metav1.OwnerReference, error) {
-	if _, namespaced := obj.(*v1alpha1.Rule); !namespaced {
-		return metav1.OwnerReference{
-			APIVersion: v1alpha1.GroupVersion.String(), Kind: rule.KindClusterRule, Name: obj.GetName(), UID: obj.GetUID(),
-		}, nil
+// ownersOf are the owners of a rule's policies and of their bindings. A
+// ClusterRule owns its policies, so that they go with it though no leader is
+// there. The definition of the kind owns the rest: a namespaced Rule cannot own
+// what is in no namespace, and when a kind is deleted the garbage collector may
+// have no way left to see that an object of it is gone.
+func (r *Reconciler) ownersOf(ctx context.Context, obj client.Object) (ofPolicies, ofBindings metav1.OwnerReference, err error) {
+	resource := "clusterrules"
+	_, namespaced := obj.(*v1alpha1.Rule)
+	if namespaced {
+		resource = "rules"
 	}
 	definition := &metav1.PartialObjectMetadata{TypeMeta: metav1.TypeMeta{APIVersion: "apiextensions.k8s.io/v1", Kind: "CustomResourceDefinition"}}
-	name := client.ObjectKey{Name: "rules." + v1alpha1.GroupVersion.Group}
+	name := client.ObjectKey{Name: resource + "." + v1alpha1.GroupVersion.Group}
 	if err := r.Reader.Get(ctx, name, definition); err != nil {
-		return metav1.OwnerReference{}, fmt.Errorf("read the definition of %s, which owns the policies of Rules: %w", name.Name, err)
+		return ofPolicies, ofBindings, fmt.Errorf("read the definition of %s, which owns bindings: %w", name.Name, err)
+	}
+	ofBindings = metav1.OwnerReference{APIVersion: definition.APIVersion, Kind: definition.Kind, Name: definition.Name, UID: definition.UID}
+	if namespaced {
+		return ofBindings, ofBindings, nil
 	}
 	return metav1.OwnerReference{
-		APIVersion: definition.APIVersion, Kind: definition.Kind, Name: definition.Name, UID: definition.UID,
-	}, nil
+		APIVersion: v1alpha1.GroupVersion.String(), Kind: rule.KindClusterRule, Name: obj.GetName(), UID: obj.GetUID(),
+	}, ofBindings, nil
 }
