@@ -9,6 +9,7 @@ import (
 	policyv1 "k8s.io/api/policy/v1"
 
 	"github.com/mainstay-dev/mainstay/controller/api/v1alpha1"
+	"github.com/mainstay-dev/mainstay/controller/internal/policy"
 	"github.com/mainstay-dev/mainstay/controller/internal/rule"
 )
 
@@ -17,6 +18,9 @@ func (c *Checker) compile(given *Rule) (*rule.Rule, error) {
 	compiled, errs := rule.Compile(c.compiler, given.key, 1, &given.spec)
 	if len(errs) > 0 {
 		return nil, fmt.Errorf("it does not compile: %w", errs.ToAggregate())
+	}
+	if refusal := policy.Check(compiled); refusal != nil {
+		return nil, fmt.Errorf("it cannot be enforced: %s", refusal.Message)
 	}
 	return compiled, nil
 }
