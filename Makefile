@@ -68,9 +68,10 @@ image: ## Build the image into build/image, an OCI layout, without pushing (BASE
 
 ##@ Parts
 
-generate: ## Write deepcopy functions, CRDs, RBAC and the patches for a FluxInstance
+generate: ## Write deepcopy functions, CRDs, RBAC, the patches for a FluxInstance and a table of the docs
 	@$(call generate,$(OBJECT),manifests/crd,manifests/rbac)
 	@$(GO) run ./patches/generate
+	@$(GO) run ./controller/internal/policy/generate
 
 generated: ## Fail when a generated file is not what generate would write
 	@rm -rf $(FRESH); mkdir -p $(FRESH)/object $(FRESH)/crd $(FRESH)/rbac
