@@ -54,6 +54,8 @@ const (
 	ReasonConflict = "Conflict"
 	// ReasonRejected: the API server refuses a policy.
 	ReasonRejected = "Rejected"
+	// ReasonUnlocked: somebody has opened all gates with mainstay unlock.
+	ReasonUnlocked = "Unlocked"
 )
 
 // Reasons of a Lifeline's conditions.

@@ -50,7 +50,8 @@ func newCommand() *cobra.Command {
 		RunE:                       func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	cmd.SetFlagErrorFunc(usageError)
-	cmd.AddCommand(newControllerCommand(), newRenderCommand(), newCheckCommand(), newVersionCommand())
+	cmd.AddCommand(newControllerCommand(), newRenderCommand(), newCheckCommand(),
+		newUnlockCommand(), newLockCommand(), newVersionCommand())
 	for _, verb := range cmd.Commands() {
 		wanted := verb.Args
 		verb.Args = func(cmd *cobra.Command, args []string) error { return usageError(cmd, wanted(cmd, args)) }

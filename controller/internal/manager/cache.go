@@ -5,16 +5,20 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/labels"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/mainstay-dev/mainstay/controller/api/v1alpha1"
+	"github.com/mainstay-dev/mainstay/controller/internal/gate"
 )
 
 // cacheOptions keep what the controllers read. Interventions are read in
 // Mainstay's own namespace only: elsewhere nobody's claim counts. Of admission
-// policies those of rules are read, and nobody else's.
+// policies those of rules are read, and nobody else's, and of ConfigMaps the one that
+// keeps the gates open.
 func cacheOptions(namespace string) cache.Options {
 	ofRules := cache.ByObject{Label: labels.SelectorFromSet(labels.Set{v1alpha1.LabelManagedBy: v1alpha1.ManagedBy})}
 	return cache.Options{
@@ -25,7 +29,11 @@ func cacheOptions(namespace string) cache.Options {
 			&appsv1.ReplicaSet{}: {Transform: stripReplicaSet},
 			&admissionregistrationv1.ValidatingAdmissionPolicy{}:        ofRules,
 			&admissionregistrationv1.ValidatingAdmissionPolicyBinding{}: ofRules,
-			&v1alpha1.Intervention{}:                                    {Namespaces: map[string]cache.Config{namespace: {}}},
+			&corev1.ConfigMap{}: {
+				Namespaces: map[string]cache.Config{namespace: {}},
+				Field:      fields.OneTermEqualSelector(metav1.ObjectNameField, gate.RecordName),
+			},
+			&v1alpha1.Intervention{}: {Namespaces: map[string]cache.Config{namespace: {}}},
 		},
 	}
 }

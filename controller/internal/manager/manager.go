@@ -113,7 +113,7 @@ func wire(mgr ctrlmanager.Manager, cfg *rest.Config, opts Options) error {
 	statuses := status.NewWriter(mgr.GetClient(), recorder, m)
 	policies := policy.New(policy.Options{
 		Client: mgr.GetClient(), Reader: mgr.GetAPIReader(), Compiler: compiler, Metrics: m, Clock: opts.Clock,
-		RecoveryNamespaces: opts.recoveryNamespaces(),
+		Namespace: opts.PodNamespace, RecoveryNamespaces: opts.recoveryNamespaces(),
 	})
 	executor := action.NewExecutor(mgr.GetClient(), actions(mgr.GetClient(), mgr.GetAPIReader()), opts.PodNamespace, opts.PodName, opts.Clock, m)
 

@@ -35,6 +35,8 @@ type Metrics struct {
 	LifelineMemberReady *prometheus.GaugeVec
 	// LifelineLagging counts consumers that stopped following their source.
 	LifelineLagging *prometheus.GaugeVec
+	// Unlocked is 1 while all gates are open.
+	Unlocked prometheus.Gauge
 	// Interventions counts claims by action and final phase.
 	Interventions *prometheus.CounterVec
 	// Conflicts counts writes that another field manager kept from happening.
@@ -77,6 +79,10 @@ func New(registry prometheus.Registerer) (*Metrics, error) {
 			Name: "mainstay_lifeline_lagging_consumers",
 			Help: "Kustomizations and HelmReleases that stopped following their source although their status does not say so.",
 		}, lifeline),
+		Unlocked: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "mainstay_unlocked",
+			Help: "1 while somebody has all gates open by mainstay unlock, else 0.",
+		}),
 		Interventions: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "mainstay_interventions_total",
 			Help: "Interventions that reached a final phase on this replica, by action and phase.",
@@ -92,7 +98,7 @@ func New(registry prometheus.Registerer) (*Metrics, error) {
 	}
 	for _, c := range []prometheus.Collector{
 		m.Findings, m.RuleReady, m.Evaluations, m.EvaluationSeconds, m.LifelineSurvives, m.LifelineMemberReady,
-		m.LifelineLagging, m.Interventions, m.Conflicts, m.Truncations,
+		m.LifelineLagging, m.Unlocked, m.Interventions, m.Conflicts, m.Truncations,
 	} {
 		if err := registry.Register(c); err != nil {
 			return nil, err

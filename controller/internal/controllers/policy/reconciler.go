@@ -36,6 +36,8 @@ type Options struct {
 	Compiler *expr.Compiler
 	Metrics  *metrics.Metrics
 	Clock    clock.PassiveClock
+	// Namespace of Mainstay, where gates are recorded as opened.
+	Namespace string
 	// RecoveryNamespaces are those of policy.Options.
 	RecoveryNamespaces []string
 }
@@ -71,6 +73,15 @@ func (r *Reconciler) Reconcile(ctx context.Context, key rule.Key) (ctrl.Result, 
 		return r.release(ctx, key, report)
 	case spec.Suspend:
 		report.Enforced, report.Reason, report.Message = metav1.ConditionFalse, v1alpha1.ReasonSuspended, "suspended: no request is judged"
+		return r.release(ctx, key, report)
+	}
+	record, err := r.unlocked(ctx)
+	if err != nil {
+		return ctrl.Result{}, err
+	}
+	if record != nil {
+		report.Enforced, report.Reason = metav1.ConditionFalse, v1alpha1.ReasonUnlocked
+		report.Message = record.String() + "; mainstay lock closes the gates again"
 		return r.release(ctx, key, report)
 	}
 

@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
+	corev1 "k8s.io/api/core/v1"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/handler"
@@ -28,6 +29,7 @@ func (r *Reconciler) SetupWithManager(mgr ctrl.Manager) error {
 	err := rulecontroller.Watch(mgr, "policy").
 		Watches(&admissionregistrationv1.ValidatingAdmissionPolicy{}, owners).
 		Watches(&admissionregistrationv1.ValidatingAdmissionPolicyBinding{}, owners).
+		Watches(&corev1.ConfigMap{}, allRules(r.Client)).
 		Complete(r)
 	if err != nil {
 		return fmt.Errorf("set up the policy controller: %w", err)

@@ -1,0 +1,54 @@
+package policy
+
+import (
+	"context"
+	"fmt"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/handler"
+
+	"github.com/mainstay-dev/mainstay/controller/api/v1alpha1"
+	rulecontroller "github.com/mainstay-dev/mainstay/controller/internal/controllers/rule"
+	"github.com/mainstay-dev/mainstay/controller/internal/gate"
+	"github.com/mainstay-dev/mainstay/controller/internal/rule"
+)
+
+// +kubebuilder:rbac:groups="",namespace=mainstay-system,resources=configmaps,resourceNames=mainstay-unlocked,verbs=get;list;watch
+
+// unlocked returns who has opened all gates, nil where nobody has.
+func (r *Reconciler) unlocked(ctx context.Context) (*gate.Record, error) {
+	var config corev1.ConfigMap
+	err := r.Client.Get(ctx, client.ObjectKey{Namespace: r.Namespace, Name: gate.RecordName}, &config)
+	if apierrors.IsNotFound(err) {
+		r.Metrics.Unlocked.Set(0)
+		return nil, nil //nolint:nilnil // nobody is no error
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read whether the gates are open, ConfigMap %s/%s: %w", r.Namespace, gate.RecordName, err)
+	}
+	r.Metrics.Unlocked.Set(1)
+	record := gate.RecordOf(&config)
+	return &record, nil
+}
+
+// allRules brings every rule back when the gates are opened or closed.
+func allRules(reader client.Reader) handler.TypedEventHandler[client.Object, rule.Key] {
+	return handler.TypedEnqueueRequestsFromMapFunc(func(ctx context.Context, _ client.Object) []rule.Key {
+		var keys []rule.Key
+		var clusterRules v1alpha1.ClusterRuleList
+		if err := reader.List(ctx, &clusterRules); err == nil {
+			for i := range clusterRules.Items {
+				keys = append(keys, rulecontroller.KeyOf(&clusterRules.Items[i]))
+			}
+		}
+		var rules v1alpha1.RuleList
+		if err := reader.List(ctx, &rules); err == nil {
+			for i := range rules.Items {
+				keys = append(keys, rulecontroller.KeyOf(&rules.Items[i]))
+			}
+		}
+		return keys
+	})
+}

@@ -1,0 +1,154 @@
+package gate
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	authenticationv1 "k8s.io/api/authentication/v1"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/kubernetes"
+)
+
+// managed selects what Mainstay wrote.
+const managed = "app.kubernetes.io/managed-by=mainstay"
+
+const (
+	// calm is how long no gate may come back before they count as open: as long as a
+	// controller that was about to write one may take to hear of the record.
+	calm = 2 * time.Second
+	// lookEvery is how often it is looked at meanwhile.
+	lookEvery = 500 * time.Millisecond
+)
+
+// Opening is what Open was asked for.
+type Opening struct {
+	// Namespace of Mainstay, where the record is kept.
+	Namespace string
+	// Reason for whoever finds the gates open; at most MaxReason bytes.
+	Reason string
+	// Out is told each step as it is done.
+	Out io.Writer
+}
+
+// Open removes every binding through which Mainstay denies or warns, and leaves a
+// record that keeps a controller from making them again. It does as much as it can:
+// where the record cannot be written, the bindings are removed all the same, and the
+// error says that they come back with the next controller.
+//
+// It needs the rights to create and get ConfigMaps in the namespace, and to list and
+// delete ValidatingAdmissionPolicyBindings.
+func Open(ctx context.Context, client kubernetes.Interface, o Opening) error {
+	if err := errors.Join(validateNamespace(o.Namespace), validateReason(o.Reason)); err != nil {
+		return err
+	}
+	// The record is first: without it a controller that lives closes the gates again.
+	recorded := record(ctx, client, o)
+	if err := errors.Join(recorded, removeBindings(ctx, client, o.Out)); err != nil {
+		if recorded != nil {
+			err = fmt.Errorf("%w\nwithout the record, a controller that runs closes the gates again: "+
+				"kubectl -n %s create configmap %s --from-literal=%s=…", err, o.Namespace, RecordName, keyReason)
+		}
+		return err
+	}
+	_, _ = fmt.Fprintln(o.Out, "open: no gate of Mainstay is left. mainstay lock closes them again")
+	return nil
+}
+
+// record writes who opened the gates. A record that is there already stays as it is.
+func record(ctx context.Context, client kubernetes.Interface, o Opening) error {
+	config := &corev1.ConfigMap{
+		ObjectMeta: metav1.ObjectMeta{Name: RecordName, Namespace: o.Namespace},
+		Data:       map[string]string{keyReason: o.Reason, keyBy: whoAmI(ctx, client)},
+	}
+	configs := client.CoreV1().ConfigMaps(o.Namespace)
+	made, err := configs.Create(ctx, config, metav1.CreateOptions{FieldManager: "mainstay-unlock"})
+	if apierrors.IsAlreadyExists(err) {
+		if made, err = configs.Get(ctx, RecordName, metav1.GetOptions{}); err == nil {
+			_, _ = fmt.Fprintf(o.Out, "ConfigMap %s/%s is there already: %s\n", o.Namespace, RecordName, RecordOf(made))
+			return nil
+		}
+	}
+	if err != nil {
+		return fmt.Errorf("writing the record, ConfigMap %s/%s: %w", o.Namespace, RecordName, err)
+	}
+	_, _ = fmt.Fprintf(o.Out, "recorded in ConfigMap %s/%s: %s\n", o.Namespace, RecordName, RecordOf(made))
+	return nil
+}
+
+// whoAmI is the caller's name, as the API server knows it; empty where it does not say.
+func whoAmI(ctx context.Context, client kubernetes.Interface) string {
+	review, err := client.AuthenticationV1().SelfSubjectReviews().Create(ctx, &authenticationv1.SelfSubjectReview{}, metav1.CreateOptions{})
+	if err != nil {
+		return ""
+	}
+	return review.Status.UserInfo.Username
+}
+
+// removeBindings removes Mainstay's bindings until none has come back for a while.
+func removeBindings(ctx context.Context, client kubernetes.Interface, out io.Writer) error {
+	ticker := time.NewTicker(lookEvery)
+	defer ticker.Stop()
+	for quiet := time.Duration(0); quiet < calm; quiet += lookEvery {
+		n, err := removeOnce(ctx, client, out)
+		if err != nil {
+			return err
+		}
+		if n > 0 {
+			quiet = 0
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("removing Mainstay's bindings: %w", ctx.Err())
+		case <-ticker.C:
+		}
+	}
+	return nil
+}
+
+func removeOnce(ctx context.Context, client kubernetes.Interface, out io.Writer) (int, error) {
+	bindings := client.AdmissionregistrationV1().ValidatingAdmissionPolicyBindings()
+	list, err := bindings.List(ctx, metav1.ListOptions{LabelSelector: managed})
+	if err != nil {
+		return 0, fmt.Errorf("listing the ValidatingAdmissionPolicyBindings with the label %s: %w", managed, err)
+	}
+	var errs []error
+	for i := range list.Items {
+		name := list.Items[i].Name
+		if err := bindings.Delete(ctx, name, metav1.DeleteOptions{}); err != nil && !apierrors.IsNotFound(err) {
+			errs = append(errs, fmt.Errorf("deleting ValidatingAdmissionPolicyBinding %s: %w", name, err))
+			continue
+		}
+		_, _ = fmt.Fprintf(out, "deleted ValidatingAdmissionPolicyBinding %s\n", name)
+	}
+	return len(list.Items), errors.Join(errs...)
+}
+
+// Close removes the record, so that the controller makes the gates again. Closing
+// what is not open is no error. It needs the right to get and delete ConfigMaps in
+// the namespace.
+func Close(ctx context.Context, client kubernetes.Interface, namespace string, out io.Writer) error {
+	if err := validateNamespace(namespace); err != nil {
+		return err
+	}
+	configs := client.CoreV1().ConfigMaps(namespace)
+	config, err := configs.Get(ctx, RecordName, metav1.GetOptions{})
+	if apierrors.IsNotFound(err) {
+		_, _ = fmt.Fprintf(out, "not open: there is no ConfigMap %s/%s\n", namespace, RecordName)
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("reading the record, ConfigMap %s/%s: %w", namespace, RecordName, err)
+	}
+	err = configs.Delete(ctx, RecordName, metav1.DeleteOptions{Preconditions: &metav1.Preconditions{UID: &config.UID}})
+	if err != nil && !apierrors.IsNotFound(err) {
+		return fmt.Errorf("deleting the record, ConfigMap %s/%s: %w", namespace, RecordName, err)
+	}
+	_, _ = fmt.Fprintf(out, "deleted ConfigMap %s/%s, %s\n", namespace, RecordName, RecordOf(config))
+	_, _ = fmt.Fprintln(out, "closing: the controller makes the gates again as soon as one leads; kubectl get clusterrules,rules -A says when")
+	return nil
+}

@@ -1,0 +1,70 @@
+package gate
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/validation"
+
+	"github.com/mainstay-dev/mainstay/controller/internal/expr"
+)
+
+// RecordName is the name of the ConfigMap, in Mainstay's own namespace, that keeps
+// every gate open for as long as it exists, whatever is in it.
+const RecordName = "mainstay-unlocked"
+
+// Keys of the record. kubectl create configmap can write them too.
+const (
+	keyReason = "reason"
+	keyBy     = "by"
+)
+
+// MaxReason bounds a reason, in bytes, so that it fits into conditions and Events.
+const MaxReason = 512
+
+// Record says who opened the gates, when and why.
+type Record struct {
+	By     string
+	Since  metav1.Time
+	Reason string
+}
+
+// RecordOf reads the record that a ConfigMap is. What is missing is said to be.
+func RecordOf(config *corev1.ConfigMap) Record {
+	return Record{
+		By:     bounded(cmp.Or(config.Data[keyBy], "somebody who left no name")),
+		Since:  config.CreationTimestamp,
+		Reason: bounded(cmp.Or(config.Data[keyReason], "none given")),
+	}
+}
+
+// String is one sentence without its full stop.
+func (r Record) String() string {
+	return fmt.Sprintf("opened by %s at %s: %s", r.By, r.Since.UTC().Format("2006-01-02 15:04:05 UTC"), r.Reason)
+}
+
+func bounded(text string) string {
+	return expr.Shorten(strings.Join(strings.Fields(text), " "), MaxReason)
+}
+
+// validateReason returns what is wrong with a reason.
+func validateReason(reason string) error {
+	switch {
+	case reason == "":
+		return errors.New("a reason must be given: whoever finds the gates open reads it")
+	case len(reason) > MaxReason:
+		return fmt.Errorf("the reason has %d bytes, at most %d are kept", len(reason), MaxReason)
+	}
+	return nil
+}
+
+func validateNamespace(namespace string) error {
+	if problems := validation.IsDNS1123Label(namespace); len(problems) > 0 {
+		return fmt.Errorf("namespace %q: %s", namespace, problems[0])
+	}
+	return nil
+}
