@@ -20,6 +20,7 @@ import (
 // resources are those that the pack matches, by kind.
 func resources() map[string]schema.GroupVersionResource {
 	return map[string]schema.GroupVersionResource{
+		"Namespace":                      {Version: "v1", Resource: "namespaces"},
 		"Deployment":                     {Group: "apps", Version: "v1", Resource: "deployments"},
 		"DaemonSet":                      {Group: "apps", Version: "v1", Resource: "daemonsets"},
 		"StatefulSet":                    {Group: "apps", Version: "v1", Resource: "statefulsets"},

@@ -27,7 +27,7 @@ func ruleCases() map[string]ruleCase {
 	for _, more := range []map[string]ruleCase{
 		spreadCases(), replicaCases(), pdbCases(), tolerationCases(), electionCases(),
 		apartCases(), priorityCases(), leaseCases(), volumeCases(), operatorCases(), memoryCases(),
-		recoveryWebhookCases(), webhookBackendCases(),
+		recoveryWebhookCases(), webhookBackendCases(), bypassCases(),
 	} {
 		maps.Copy(all, more)
 	}

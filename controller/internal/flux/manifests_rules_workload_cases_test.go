@@ -191,3 +191,18 @@ func memoryCases() map[string]ruleCase {
 		"other DaemonSets are left alone":                 unmatched(workload("DaemonSet", "logging", "agent", plain, oneImage)),
 	}
 }
+
+func bypassCases() map[string]ruleCase {
+	on := func(labels, annotations, message string) ruleCase {
+		return ruleCase{
+			rule: "namespace-is-bypassed", wantMessage: message,
+			object: "apiVersion: v1\nkind: Namespace\nmetadata: {name: web, labels: {" + labels + "}, annotations: {" + annotations + "}}\n",
+		}
+	}
+	return map[string]ruleCase{
+		"a namespace without the label is not bypassed": on("", "mainstay.dev/bypass-reason: old", ""),
+		"a label that says no does not bypass":          on(`mainstay.dev/bypass: "false"`, "", ""),
+		"a bypassed namespace is reported":              on(`mainstay.dev/bypass: "true"`, "", "nothing is denied in Namespace web"),
+		"with its reason":                               on(`mainstay.dev/bypass: "true"`, "mainstay.dev/bypass-reason: INC-4711", "the reason is: INC-4711."),
+	}
+}
