@@ -24,7 +24,7 @@ func configMap(namespace string) string {
 // joined is the report on several paths, by a rule about Deployments.
 func joined(t *testing.T, trees map[string]string, extra string) *check.Report {
 	t.Helper()
-	opts := given(t, ruleText("r", extra, "true"))
+	opts := given(t, ruleText("r", "  modes: [Admission, Audit]\n"+extra, "true"))
 	checker, err := check.New(opts)
 	if err != nil {
 		t.Fatal(err)
@@ -56,13 +56,14 @@ func TestKustomizationThatMixes(t *testing.T) {
 		extra string
 		want  []string
 	}{
-		"both in one":                     {trees: map[string]string{"c": follows("a", "./a", ""), "a": configMap("kube-system") + web}, want: []string{mix}},
-		"files below its path":            {trees: map[string]string{"c": follows("a", "./a", ""), "a/x": configMap("kube-system"), "a/y": web}, want: []string{mix}},
-		"its path, and not what is below": {trees: map[string]string{"c": follows("a", "./a", ""), "a": configMap("kube-system"), "a/y": web}},
-		"each in its own":                 {trees: map[string]string{"c": follows("a", "./a", "") + follows("b", "./b", ""), "a": configMap("kube-system"), "b": web}},
-		"nothing guarded":                 {trees: map[string]string{"c": follows("a", "./a", ""), "a": configMap("kube-system") + configMap("shop")}},
-		"nothing for recovery":            {trees: map[string]string{"c": follows("a", "./a", ""), "a": configMap("shop") + web}},
-		"a suspended rule guards nothing": {trees: map[string]string{"c": follows("a", "./a", ""), "a": configMap("kube-system") + web}, extra: "  suspend: true\n"},
+		"both in one":                      {trees: map[string]string{"c": follows("a", "./a", ""), "a": configMap("kube-system") + web}, want: []string{mix}},
+		"files below its path":             {trees: map[string]string{"c": follows("a", "./a", ""), "a/x": configMap("kube-system"), "a/y": web}, want: []string{mix}},
+		"its path, and not what is below":  {trees: map[string]string{"c": follows("a", "./a", ""), "a": configMap("kube-system"), "a/y": web}},
+		"each in its own":                  {trees: map[string]string{"c": follows("a", "./a", "") + follows("b", "./b", ""), "a": configMap("kube-system"), "b": web}},
+		"nothing guarded":                  {trees: map[string]string{"c": follows("a", "./a", ""), "a": configMap("kube-system") + configMap("shop")}},
+		"nothing for recovery":             {trees: map[string]string{"c": follows("a", "./a", ""), "a": configMap("shop") + web}},
+		"a suspended rule guards nothing":  {trees: map[string]string{"c": follows("a", "./a", ""), "a": configMap("kube-system") + web}, extra: "  suspend: true\n"},
+		"a rule that warns guards nothing": {trees: map[string]string{"c": follows("a", "./a", ""), "a": configMap("kube-system") + web}, extra: "  validationActions: [Warn]\n"},
 		"moved to a namespace of recovery": {
 			trees: map[string]string{"c": follows("a", "./a", "  targetNamespace: kube-system\n"), "a": configMap("shop") + web},
 		},

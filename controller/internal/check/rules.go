@@ -88,7 +88,7 @@ func (r *run) evaluate(ctx context.Context, given *Rule, compiled *rule.Rule) er
 		if !finding.Matched {
 			continue
 		}
-		if _, known := r.guarded[obj]; !known && finding.Outcome != v1alpha1.OutcomeSkip {
+		if _, known := r.guarded[obj]; !known && finding.Outcome != v1alpha1.OutcomeSkip && denies(&given.spec) {
 			r.guarded[obj] = given.key
 		}
 		switch finding.Outcome {

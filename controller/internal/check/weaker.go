@@ -56,6 +56,7 @@ func weakenings(was, is *v1alpha1.RuleSpec, now time.Time) []weakening {
 	if Rank(severity(is)) < Rank(severity(was)) {
 		out = append(out, weakening{field: "spec.severity", was: string(severity(was)), is: string(severity(is))})
 	}
+	out = append(out, lessEnforced(was, is)...)
 	out = append(out, lessMatched(&was.MatchConstraints, &is.MatchConstraints)...)
 	out = append(out, narrowed(was.MatchConditions, is.MatchConditions)...)
 	out = append(out, lessAsked(was, is)...)
@@ -219,7 +220,7 @@ func content(spec *v1alpha1.RuleSpec) map[string]any {
 	if err != nil {
 		return nil
 	}
-	for _, name := range []string{"suspend", "severity", "matchConstraints", "matchConditions", "variables", "validations", "references", "exceptions"} {
+	for _, name := range []string{"suspend", "severity", "modes", "validationActions", "failurePolicy", "matchConstraints", "matchConditions", "variables", "validations", "references", "exceptions"} {
 		delete(fields, name)
 	}
 	return fields
