@@ -14,6 +14,8 @@ const (
 	NotificationController = tools.NotificationController
 	FluxOperator           = tools.FluxOperator
 	Mainstay               = "mainstay"
+	// MainstayNext is the program of Mainstay as another version, to upgrade to.
+	MainstayNext = "mainstay-next"
 )
 
 // DistributionRegistry is what a FluxInstance names in spec.distribution.registry to
@@ -47,6 +49,8 @@ type recipe struct {
 	// own is the package of a program of the project. Every other program is a tool
 	// of the image's name.
 	own string
+	// tagSuffix comes behind the tag that the manifests name.
+	tagSuffix string
 	// distributed says that flux-operator installs it from its distribution.
 	distributed bool
 }
@@ -80,6 +84,10 @@ func catalogue() []recipe {
 		{
 			name: Mainstay, repository: "ghcr.io/mainstay-dev/mainstay", user: "65532:65532",
 			program: "/mainstay", own: "./controller/cmd/mainstay",
+		},
+		{
+			name: MainstayNext, repository: "ghcr.io/mainstay-dev/mainstay", user: "65532:65532",
+			program: "/mainstay", own: "./controller/cmd/mainstay", tagSuffix: "-next",
 		},
 	}
 }

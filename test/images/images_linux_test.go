@@ -22,7 +22,7 @@ import (
 func TestBuildsTheProjectsPrograms(t *testing.T) {
 	t.Setenv(tools.EnvCache, t.TempDir())
 	var said strings.Builder
-	made, err := images.Build(t.Context(), &said, images.Pause, images.Mainstay)
+	made, err := images.Build(t.Context(), &said, images.Pause, images.Mainstay, images.MainstayNext)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -43,15 +43,16 @@ func TestBuildsTheProjectsPrograms(t *testing.T) {
 		users[image.Ref] = config.Config.User
 	}
 	want := map[string]string{
-		"mainstay.test/pause:v1":               "65535:65535",
-		"ghcr.io/mainstay-dev/mainstay:v0.1.0": "65532:65532",
+		"mainstay.test/pause:v1":                    "65535:65535",
+		"ghcr.io/mainstay-dev/mainstay:v0.1.0":      "65532:65532",
+		"ghcr.io/mainstay-dev/mainstay:v0.1.0-next": "65532:65532",
 	}
 	if diff := cmp.Diff(want, users); diff != "" {
 		t.Errorf("images and their users (-want +got):\n%s", diff)
 	}
 
 	said.Reset()
-	again, err := images.Build(t.Context(), &said, images.Pause, images.Mainstay)
+	again, err := images.Build(t.Context(), &said, images.Pause, images.Mainstay, images.MainstayNext)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -43,8 +43,9 @@ func (b *builder) tag(ctx context.Context, r recipe) (string, error) {
 	switch r.name {
 	case Pause:
 		return pauseTag, nil
-	case Mainstay:
-		return kustomizedTag(filepath.Join(b.root, "manifests", "base", "kustomization.yaml"), r.repository)
+	case Mainstay, MainstayNext:
+		tag, err := kustomizedTag(filepath.Join(b.root, "manifests", "base", "kustomization.yaml"), r.repository)
+		return tag + r.tagSuffix, err
 	default:
 		// The manifests of Flux are made from the same modules as the programs.
 		return tools.Version(ctx, b.root, r.name)
