@@ -45,10 +45,13 @@ type Repositories struct {
 	Project *gitserver.Repo
 	// User has the manifests of flux/ below Path, which point at Project.
 	User *gitserver.Repo
+	// installed is what User has while Mainstay is installed.
+	installed map[string][]byte
 }
 
-// Create makes both repositories on a server from the working tree at root. Flux
-// looks at them every interval, where the manifests that are shipped say ten minutes.
+// Create makes both repositories on a server from the working tree at root, and
+// installs Mainstay. Flux looks at them every interval, where the manifests that are
+// shipped say ten minutes.
 func Create(ctx context.Context, server *gitserver.Server, root string, interval time.Duration) (*Repositories, error) {
 	var repos Repositories
 	var err error
@@ -63,11 +66,10 @@ func Create(ctx context.Context, server *gitserver.Server, root string, interval
 			return nil, err
 		}
 	}
-	files, err := userFiles(root, repos.Project.URL(), repos.Project.Branch(), interval)
-	if err != nil {
+	if repos.installed, err = userFiles(root, repos.Project.URL(), repos.Project.Branch(), interval); err != nil {
 		return nil, err
 	}
-	if _, err := repos.User.Commit(ctx, "Install Mainstay", files); err != nil {
+	if err := repos.Install(ctx); err != nil {
 		return nil, err
 	}
 	return &repos, nil
@@ -78,7 +80,13 @@ func (r *Repositories) Sync() fluxrun.SyncOptions {
 	return fluxrun.SyncOptions{Name: User, URL: r.User.URL(), Branch: r.User.Branch(), Path: Path, Prune: true}
 }
 
-// Uninstall removes from the user's repository what Create put there, as
+// Install adds to the user's repository what has Flux install Mainstay.
+func (r *Repositories) Install(ctx context.Context) error {
+	_, err := r.User.Commit(ctx, "Install Mainstay", r.installed)
+	return err
+}
+
+// Uninstall removes from the user's repository what Install put there, as
 // flux/README.md says. A file stays, because Git has no empty folders.
 func (r *Repositories) Uninstall(ctx context.Context) error {
 	_, err := r.User.Commit(ctx, "Remove Mainstay", map[string][]byte{

@@ -68,6 +68,12 @@ func TestCreateAndUninstall(t *testing.T) {
 	if diff := cmp.Diff([]string{"cluster/kustomization.yaml"}, tracked(t, clone(t, repos.User.URL()))); diff != "" {
 		t.Errorf("the user's repository after the removal (-want +got):\n%s", diff)
 	}
+	if err := repos.Install(ctx); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(want, tracked(t, clone(t, repos.User.URL()))); diff != "" {
+		t.Errorf("the user's repository, installed again (-want +got):\n%s", diff)
+	}
 }
 
 func TestPointAt(t *testing.T) {
