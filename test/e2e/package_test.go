@@ -14,8 +14,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	"k8s.io/apimachinery/pkg/api/meta"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -26,7 +25,8 @@ import (
 // runsWithin is how long the replicas and the rules may take once Flux has applied them.
 const runsWithin = time.Minute
 
-// mainstayRuns checks that two replicas are Ready on two workers, and every rule works.
+// mainstayRuns checks that two replicas are Ready on two workers, and have judged every
+// rule and Lifeline as it is now.
 func (s *suite) mainstayRuns(t *testing.T) {
 	t.Helper()
 	eventually(t, runsWithin, "two replicas of Mainstay are Ready on two workers", func(ctx context.Context) (bool, string) {
@@ -44,18 +44,33 @@ func (s *suite) mainstayRuns(t *testing.T) {
 		seen := fmt.Sprintf("%d pods on %v", len(pods.Items), slices.Sorted(maps.Keys(nodes)))
 		return len(pods.Items) == 2 && len(nodes) == 2, seen
 	})
-	eventually(t, runsWithin, "every rule is Ready", func(ctx context.Context) (bool, string) {
-		var rules v1alpha1.ClusterRuleList
-		if err := s.client.List(ctx, &rules); err != nil {
-			return false, err.Error()
-		}
-		for i := range rules.Items {
-			if c := meta.FindStatusCondition(rules.Items[i].Status.Conditions, "Ready"); c == nil || c.Status != metav1.ConditionTrue {
-				return false, fmt.Sprintf("rule %s says %+v", rules.Items[i].Name, c)
+	eventually(t, runsWithin, "every rule and Lifeline is Ready", func(ctx context.Context) (bool, string) {
+		seen := 0
+		for _, kind := range []string{"ClusterRule", "Rule", "Lifeline"} {
+			objects, err := s.objects(ctx, kind)
+			if err != nil {
+				return false, err.Error()
 			}
+			for i := range objects {
+				observed, _, _ := unstructured.NestedInt64(objects[i].Object, "status", "observedGeneration")
+				if status, reason, message := condition(&objects[i], "Ready"); status != "True" || observed != objects[i].GetGeneration() {
+					return false, fmt.Sprintf("%s %s says Ready=%s of generation %d, %s: %s", kind, objects[i].GetName(), status, observed, reason, message)
+				}
+			}
+			seen += len(objects)
 		}
-		return len(rules.Items) > 0, fmt.Sprintf("%d rules", len(rules.Items))
+		return seen > 0, fmt.Sprintf("%d rules and Lifelines", seen)
 	})
+}
+
+// objects are those of a kind of Mainstay, in all namespaces.
+func (s *suite) objects(ctx context.Context, kind string) ([]unstructured.Unstructured, error) {
+	list := &unstructured.UnstructuredList{}
+	list.SetGroupVersionKind(v1alpha1.GroupVersion.WithKind(kind + "List"))
+	if err := s.client.List(ctx, list); err != nil {
+		return nil, err
+	}
+	return list.Items, nil
 }
 
 // lifeline compares what the Lifeline of Flux says with where the pods are.
@@ -153,28 +168,7 @@ func (s *suite) removed(t *testing.T) {
 	if err := s.repos.Uninstall(ctx); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, 3*time.Minute, "nothing of Mainstay is left", func(ctx context.Context) (bool, string) {
-		var left []string
-		for _, what := range [][]string{
-			{"get", "namespaces", gitops.Namespace},
-			{"get", "customresourcedefinitions", "-o", "name"},
-			{"get", "clusterroles,clusterrolebindings", "-o", "name"},
-			{"get", "validatingwebhookconfigurations,mutatingwebhookconfigurations", "-o", "name"},
-			{"get", "validatingadmissionpolicies,validatingadmissionpolicybindings", "-o", "name"},
-			{"get", "kustomizations,gitrepositories", "-n", fluxNamespace, "-o", "name"},
-		} {
-			out, err := s.cluster.Kubectl(ctx, append(what, "--ignore-not-found")...)
-			if err != nil {
-				return false, err.Error()
-			}
-			for line := range strings.Lines(out) {
-				if strings.Contains(line, "mainstay") {
-					left = append(left, strings.TrimSpace(line))
-				}
-			}
-		}
-		return len(left) == 0, fmt.Sprintf("left: %s", strings.Join(left, ", "))
-	})
+	s.nothingLeft(t)
 	s.commit(t, "without Mainstay")
 	s.awaitLive(t, "without Mainstay", time.Minute)
 }
