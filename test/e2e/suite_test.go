@@ -38,6 +38,7 @@ type suite struct {
 	client  client.Client
 	git     *gitserver.Server
 	flux    *fluxrun.Flux
+	images  map[string]images.Image
 	root    string
 	// tracked is the Kustomization that applies repo.
 	tracked string
@@ -78,7 +79,7 @@ func start(t *testing.T, options fluxrun.Options, others ...string) *suite {
 		archives = append(archives, built[name].Archive)
 	}
 	began := time.Now()
-	s := &suite{root: root, tracked: "tracked"}
+	s := &suite{images: built, root: root, tracked: "tracked"}
 	if s.cluster, err = cluster.Start(ctx, cluster.Options{Real: true, Workers: 3, Images: archives, Out: os.Stderr}); err != nil {
 		t.Fatal(err)
 	}
