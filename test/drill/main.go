@@ -57,7 +57,7 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 		return d.report()
 	}
 	if len(d.progress.items) == 0 {
-		return errors.New("these flags choose no run: -short has clusterip-broken and worker-dead with kustomize-controller, and stock only the first")
+		return errors.New("these flags choose no run: -short has clusterip-broken for stock and patches and worker-dead for mainstay, each with kustomize-controller")
 	}
 	if opts.fresh && !opts.list {
 		for _, it := range d.progress.items {

@@ -51,7 +51,7 @@ func parse(args, known []string) (options, error) {
 	flags.StringVar(&hit, "controllers", strings.Join(controllers(), ","), "whose leader's worker, or whose process, is hit")
 	flags.DurationVar(&o.limit, "cap", defaultCap, "how long a fault is given to be recovered from")
 	flags.IntVar(&o.runs, "runs", 1, "how often to run each fault on the variants other than stock; a p95 needs 20")
-	flags.BoolVar(&o.short, "short", false, "run a few faults with short caps, in about 15 minutes")
+	flags.BoolVar(&o.short, "short", false, "run a fault for each variant with short caps, in about 10 minutes")
 	flags.BoolVar(&o.fresh, "fresh", false, "forget the records of the runs that are chosen")
 	flags.BoolVar(&o.reportOnly, "report", false, "run nothing, write the report of what is recorded")
 	flags.BoolVar(&o.list, "list", false, "run nothing, print the faults and the runs that are left")

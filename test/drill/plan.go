@@ -77,10 +77,13 @@ func inShort(key record.Key, limit time.Duration) (time.Duration, bool) {
 	if key.Controller != controllers()[0] || key.Number > 1 {
 		return 0, false
 	}
-	if key.Variant == variantStock {
+	switch key.Variant {
+	case variantStock:
 		return min(limit, shortStockCap), key.Fault == faultIncident
+	case variantPatches:
+		return min(limit, shortCap), key.Fault == faultIncident
 	}
-	return min(limit, shortCap), slices.Contains([]string{faultIncident, faultWorkerDead}, key.Fault)
+	return min(limit, shortCap), key.Fault == faultWorkerDead
 }
 
 // afterwards is for how long a fault stays in force and is measured while commits are

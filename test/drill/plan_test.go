@@ -65,10 +65,8 @@ func TestShortSchedule(t *testing.T) {
 	}
 	want := []string{
 		"stock/clusterip-broken/kustomize-controller/1 1m0s",
-		"patches/worker-dead/kustomize-controller/1 2m0s",
 		"patches/clusterip-broken/kustomize-controller/1 2m0s",
 		"mainstay/worker-dead/kustomize-controller/1 2m0s",
-		"mainstay/clusterip-broken/kustomize-controller/1 2m0s",
 	}
 	if diff := cmp.Diff(want, names(schedule(opts, subjectsOf(faults.All())))); diff != "" {
 		t.Errorf("schedule (-want +got):\n%s", diff)
