@@ -12,12 +12,13 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
+
+	"github.com/mainstay-dev/mainstay/controller/api/v1alpha1"
 )
 
-// managed selects what Mainstay wrote.
-const managed = "app.kubernetes.io/managed-by=mainstay"
-
 const (
+	// patience bounds an opening: gates that come back for that long do so for good.
+	patience = 30 * time.Second
 	// calm is how long no gate may come back before they count as open: as long as a
 	// controller that was about to write one may take to hear of the record.
 	calm = 2 * time.Second
@@ -35,10 +36,10 @@ type Opening struct {
 	Out io.Writer
 }
 
-// Open removes every binding through which Mainstay denies or warns, and leaves a
-// record that keeps a controller from making them again. It does as much as it can:
-// where the record cannot be written, the bindings are removed all the same, and the
-// error says that they come back with the next controller.
+// Open removes every binding through which a rule denies or warns, and leaves a record
+// that keeps a controller from making them again. It does as much as it can: where the
+// record cannot be written, the bindings are removed all the same. An error says what
+// is left to do. It takes half a minute at most where the API server answers.
 //
 // It needs the rights to create and get ConfigMaps in the namespace, and to list and
 // delete ValidatingAdmissionPolicyBindings.
@@ -46,14 +47,19 @@ func Open(ctx context.Context, client kubernetes.Interface, o Opening) error {
 	if err := errors.Join(validateNamespace(o.Namespace), validateReason(o.Reason)); err != nil {
 		return err
 	}
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
 	// The record is first: without it a controller that lives closes the gates again.
 	recorded := record(ctx, client, o)
-	if err := errors.Join(recorded, removeBindings(ctx, client, o.Out)); err != nil {
-		if recorded != nil {
-			err = fmt.Errorf("%w\nwithout the record, a controller that runs closes the gates again: "+
-				"kubectl -n %s create configmap %s --from-literal=%s=…", err, o.Namespace, RecordName, keyReason)
-		}
-		return err
+	if recorded != nil {
+		_, _ = fmt.Fprintf(o.Out, "%v\n", recorded)
+	}
+	if err := removeBindings(ctx, client, o.Out); err != nil {
+		return errors.Join(recorded, err)
+	}
+	if recorded != nil {
+		return fmt.Errorf("%w\nthe gates are open until a controller runs, which closes them again. To keep them open: "+
+			"kubectl -n %s create configmap %s --from-literal=%s=…", recorded, o.Namespace, RecordName, keyReason)
 	}
 	_, _ = fmt.Fprintln(o.Out, "open: no gate of Mainstay is left. mainstay lock closes them again")
 	return nil
@@ -89,7 +95,7 @@ func whoAmI(ctx context.Context, client kubernetes.Interface) string {
 	return review.Status.UserInfo.Username
 }
 
-// removeBindings removes Mainstay's bindings until none has come back for a while.
+// removeBindings removes the bindings of rules until none has come back for a while.
 func removeBindings(ctx context.Context, client kubernetes.Interface, out io.Writer) error {
 	ticker := time.NewTicker(lookEvery)
 	defer ticker.Stop()
@@ -103,7 +109,8 @@ func removeBindings(ctx context.Context, client kubernetes.Interface, out io.Wri
 		}
 		select {
 		case <-ctx.Done():
-			return fmt.Errorf("removing Mainstay's bindings: %w", ctx.Err())
+			return fmt.Errorf("removing the bindings of Mainstay's rules: %w: a controller makes them again, because there is no record in its own namespace. "+
+				"kubectl get deployments -A -l app.kubernetes.io/name=mainstay says which that is: name it with --namespace", ctx.Err())
 		case <-ticker.C:
 		}
 	}
@@ -112,20 +119,26 @@ func removeBindings(ctx context.Context, client kubernetes.Interface, out io.Wri
 
 func removeOnce(ctx context.Context, client kubernetes.Interface, out io.Writer) (int, error) {
 	bindings := client.AdmissionregistrationV1().ValidatingAdmissionPolicyBindings()
-	list, err := bindings.List(ctx, metav1.ListOptions{LabelSelector: managed})
+	list, err := bindings.List(ctx, metav1.ListOptions{})
 	if err != nil {
-		return 0, fmt.Errorf("listing the ValidatingAdmissionPolicyBindings with the label %s: %w", managed, err)
+		return 0, fmt.Errorf("listing the ValidatingAdmissionPolicyBindings: %w", err)
 	}
 	var errs []error
+	n := 0
 	for i := range list.Items {
-		name := list.Items[i].Name
-		if err := bindings.Delete(ctx, name, metav1.DeleteOptions{}); err != nil && !apierrors.IsNotFound(err) {
-			errs = append(errs, fmt.Errorf("deleting ValidatingAdmissionPolicyBinding %s: %w", name, err))
+		binding := &list.Items[i]
+		// Somebody may have changed the one or the other.
+		if binding.Labels[v1alpha1.LabelManagedBy] != v1alpha1.ManagedBy && binding.Annotations[v1alpha1.AnnotationRule] == "" {
 			continue
 		}
-		_, _ = fmt.Fprintf(out, "deleted ValidatingAdmissionPolicyBinding %s\n", name)
+		n++
+		if err := bindings.Delete(ctx, binding.Name, metav1.DeleteOptions{}); err != nil && !apierrors.IsNotFound(err) {
+			errs = append(errs, fmt.Errorf("deleting ValidatingAdmissionPolicyBinding %s: %w", binding.Name, err))
+			continue
+		}
+		_, _ = fmt.Fprintf(out, "deleted ValidatingAdmissionPolicyBinding %s\n", binding.Name)
 	}
-	return len(list.Items), errors.Join(errs...)
+	return n, errors.Join(errs...)
 }
 
 // Close removes the record, so that the controller makes the gates again. Closing

@@ -140,7 +140,7 @@ func (e *env) scale(ctx context.Context, as client.Client, name string, n int32)
 func TestBypassTakesAVerb(t *testing.T) {
 	namespace := shared.namespace(t, nil)
 	role := strings.ReplaceAll(namespace, "test-", "labels-")
-	if _, err := shared.Kubectl(t.Context(), "create", "clusterrole", role, "--verb=get,patch,update", "--resource=namespaces"); err != nil {
+	if _, err := shared.Kubectl(t.Context(), "create", "clusterrole", role, "--verb=get,patch,update", "--resource=namespaces,namespaces/status,namespaces/finalize"); err != nil {
 		t.Fatal(err)
 	}
 	for _, user := range []string{"tom", "tina"} {
@@ -166,6 +166,17 @@ func TestBypassTakesAVerb(t *testing.T) {
 	})
 	if err := label("tom", map[string]string{"team": "web"}); err != nil {
 		t.Errorf("another label: %v", err)
+	}
+	for _, subresource := range []string{"status", "finalize"} {
+		ns := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: namespace}}
+		if err := shared.client.Get(t.Context(), client.ObjectKeyFromObject(ns), ns); err != nil {
+			t.Fatal(err)
+		}
+		ns.Labels["mainstay.dev/bypass"] = "true"
+		err := shared.as(t, "tom", "system:authenticated").SubResource(subresource).Update(t.Context(), ns)
+		if ok, seen := refused(err, "takes the verb bypass on namespaces"); !ok {
+			t.Errorf("by %s: %s", subresource, seen)
+		}
 	}
 	eventually(t, takeUp, func(context.Context) (bool, string) {
 		err := label("tina", map[string]string{"mainstay.dev/bypass": "true"})

@@ -90,6 +90,42 @@ func TestLockedOutRunbook(t *testing.T) {
 	l.judged(t, "web", true)
 	l.run(t, "## Afterwards")
 	l.judged(t, "web", false)
+	if err := e.client.Delete(t.Context(), rule); err != nil {
+		t.Fatal(err)
+	}
+	l.everythingDenied(t)
+}
+
+// everythingDenied: a rule that denies all that a rule can does not keep the gates shut,
+// and a record where Mainstay is not says so.
+func (l *lockedOut) everythingDenied(t *testing.T) {
+	t.Helper()
+	l.create(t, deniesAll().Obj())
+	sue := l.administrator(t, "sue")
+	eventually(t, takeUp, func(ctx context.Context) (bool, string) {
+		return refused(tries(ctx, sue, configMap(ownNamespace, "any")), "denies-all")
+	})
+	cfg, err := l.ConfigFor("sue", "system:authenticated")
+	if err != nil {
+		t.Fatal(err)
+	}
+	client, err := kubernetes.NewForConfig(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 8*time.Second)
+	defer cancel()
+	err = gate.Open(ctx, client, gate.Opening{Namespace: "mainstay", Reason: "INC-4711", Out: t.Output()})
+	if err == nil || !strings.Contains(err.Error(), "name it with --namespace") {
+		t.Errorf("where Mainstay is not: %v", err)
+	}
+	if err := gate.Open(t.Context(), client, gate.Opening{Namespace: ownNamespace, Reason: "INC-4711", Out: t.Output()}); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, takeUp, func(ctx context.Context) (bool, string) {
+		err := tries(ctx, sue, configMap(l.namespace, "any"))
+		return err == nil, "refused"
+	})
 }
 
 // commands are those of the page, by the beginning of the paragraph before them.

@@ -404,3 +404,26 @@ func TestWhatTheAPIServerCannotEnforce(t *testing.T) {
 		t.Errorf("message %q, want what the type check says: %q", enforcedMessage(status), want)
 	}
 }
+
+// A request to delete a collection names no object, and is judged for each.
+func TestExceptionHoldsForCollections(t *testing.T) {
+	t.Parallel()
+	ns := testNamespace(t, "collection")
+	for _, name := range []string{"other", "kept"} {
+		if err := shared.client.Create(t.Context(), configMap(ns, name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	shared.create(t, inTest(t, "collection").Modes(admission).Match("", "v1", "configmaps").Operations(admissionregistrationv1.Delete).
+		Validate("false", "nothing is deleted").Except(ns, "kept", "may go").Obj())
+	all := func(ctx context.Context, name string, opts ...client.DeleteAllOfOption) error {
+		return shared.client.DeleteAllOf(ctx, &corev1.ConfigMap{}, append(opts, client.InNamespace(ns), client.MatchingFields{"metadata.name": name})...)
+	}
+	eventually(t, takeUp, func(ctx context.Context) (bool, string) {
+		err := all(ctx, "other", client.DryRunAll)
+		return err != nil && strings.Contains(err.Error(), "nothing is deleted"), fmt.Sprint(err)
+	})
+	if err := all(t.Context(), "kept"); err != nil {
+		t.Error(err)
+	}
+}

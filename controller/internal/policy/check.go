@@ -50,7 +50,22 @@ func Check(r *rule.Rule) *Refusal {
 	if len(constraintsOf(r).ResourceRules) == 0 {
 		return invalid("spec.matchConstraints.resourceRules: all entries have the scope Cluster, and a namespaced Rule matches nothing of that")
 	}
+	if onlyOwnKinds(r) {
+		return invalid("spec.matchConstraints.resourceRules: no request about Mainstay's own kinds is judged, so that any rule can be mended: leave out mode Admission")
+	}
 	return nil
+}
+
+// onlyOwnKinds says whether a rule is about Mainstay's kinds alone.
+func onlyOwnKinds(r *rule.Rule) bool {
+	for _, entry := range r.Spec().MatchConstraints.ResourceRules {
+		for _, group := range entry.APIGroups {
+			if group != v1alpha1.GroupVersion.Group {
+				return false
+			}
+		}
+	}
+	return true
 }
 
 func invalid(format string, args ...any) *Refusal {

@@ -58,9 +58,10 @@ func commonConditions(r *rule.Rule, now time.Time) []admissionregistrationv1.Mat
 	}
 	slices.Sort(names)
 	// A Namespace's request is made in it, though it is in none. A name that
-	// the API server has yet to generate is absent, and no exception's.
+	// the API server has yet to generate is absent, and no exception's. The
+	// deletion of a collection names no object in the request.
 	const object = "(request.resource.group == '' && request.resource.resource == 'namespaces' ? '' : request.?namespace.orValue(''))" +
-		" + '/' + request.?name.orValue('')"
+		" + '/' + (request.?name.orValue('') != '' || oldObject == null ? request.?name.orValue('') : oldObject.?metadata.?name.orValue(''))"
 	return []admissionregistrationv1.MatchCondition{{
 		Name: ownPrefix + "no-exception", Expression: fmt.Sprintf("!(%s in [%s])", object, quoted(slices.Compact(names))),
 	}}

@@ -197,7 +197,7 @@ func TestExclusionsAreInTheObjects(t *testing.T) {
 func TestExceptions(t *testing.T) {
 	t.Parallel()
 	soon, late := now.Add(1), now.Add(5)
-	const object = `(request.resource.group == '' && request.resource.resource == 'namespaces' ? '' : request.?namespace.orValue('')) + '/' + request.?name.orValue('')`
+	const object = `(request.resource.group == '' && request.resource.resource == 'namespaces' ? '' : request.?namespace.orValue('')) + '/' + (request.?name.orValue('') != '' || oldObject == null ? request.?name.orValue('') : oldObject.?metadata.?name.orValue(''))`
 	build := func() *builders.ClusterRuleBuilder { return clusterRule().Match("", "v1", "pods").Validate("true", "") }
 	tests := map[string]struct {
 		rule       *v1alpha1.ClusterRule

@@ -8,6 +8,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/mainstay-dev/mainstay/controller/api/v1alpha1"
+	"github.com/mainstay-dev/mainstay/controller/internal/gate"
 )
 
 // recoveryKinds are what keeps a cluster alive in every namespace and outside
@@ -41,6 +42,14 @@ func ownKinds() admissionregistrationv1.NamedRuleWithOperations {
 	return resources(v1alpha1.GroupVersion.Group, admissionregistrationv1.AllScopes, "*/*")
 }
 
+// gateRecord keeps all gates open. A rule that denies everything must not deny it; in
+// guarded namespaces its name is like any other.
+func gateRecord() admissionregistrationv1.NamedRuleWithOperations {
+	out := resources("", admissionregistrationv1.NamespacedScope, "configmaps")
+	out.ResourceNames = []string{gate.RecordName}
+	return out
+}
+
 // resources are all operations on resources of a group, in all versions.
 func resources(group string, scope admissionregistrationv1.ScopeType, names ...string) admissionregistrationv1.NamedRuleWithOperations {
 	return admissionregistrationv1.NamedRuleWithOperations{RuleWithOperations: admissionregistrationv1.RuleWithOperations{
@@ -56,7 +65,7 @@ func inNamespaces(namespaces []string) *admissionregistrationv1.MatchResources {
 	out := matchAll()
 	out.NamespaceSelector.MatchExpressions = []metav1.LabelSelectorRequirement{named(metav1.LabelSelectorOpIn, namespaces)}
 	out.ResourceRules = []admissionregistrationv1.NamedRuleWithOperations{resources("*", admissionregistrationv1.NamespacedScope, "*/*")}
-	out.ExcludeResourceRules = recoveryKinds()
+	out.ExcludeResourceRules = append(recoveryKinds(), gateRecord())
 	return out
 }
 

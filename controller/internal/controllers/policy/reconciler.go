@@ -58,6 +58,10 @@ func New(opts Options) *Reconciler {
 
 // Reconcile makes the policies of one rule what the rule says.
 func (r *Reconciler) Reconcile(ctx context.Context, key rule.Key) (ctrl.Result, error) {
+	record, err := r.unlocked(ctx)
+	if err != nil {
+		return ctrl.Result{}, err
+	}
 	obj, spec, err := rulecontroller.Read(ctx, r.Client, key)
 	if apierrors.IsNotFound(err) || err == nil && obj.GetDeletionTimestamp() != nil {
 		r.reports.forget(key)
@@ -74,12 +78,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, key rule.Key) (ctrl.Result, 
 	case spec.Suspend:
 		report.Enforced, report.Reason, report.Message = metav1.ConditionFalse, v1alpha1.ReasonSuspended, "suspended: no request is judged"
 		return r.release(ctx, key, report)
-	}
-	record, err := r.unlocked(ctx)
-	if err != nil {
-		return ctrl.Result{}, err
-	}
-	if record != nil {
+	case record != nil:
 		report.Enforced, report.Reason = metav1.ConditionFalse, v1alpha1.ReasonUnlocked
 		report.Message = record.String() + "; mainstay lock closes the gates again"
 		return r.release(ctx, key, report)
