@@ -221,10 +221,10 @@ func validateValidations(validations []admissionregistrationv1.Validation, path 
 	if len(validations) == 0 {
 		return field.ErrorList{field.Required(path, "at least one validation must be given")}
 	}
-	// The reasons that a ValidatingAdmissionPolicy may give.
+	// The reasons that the API server takes of a ValidatingAdmissionPolicy. Its
+	// documentation has Unauthorized, too, which it refuses.
 	reasons := []metav1.StatusReason{
-		metav1.StatusReasonForbidden, metav1.StatusReasonInvalid,
-		metav1.StatusReasonRequestEntityTooLarge, metav1.StatusReasonUnauthorized,
+		metav1.StatusReasonForbidden, metav1.StatusReasonInvalid, metav1.StatusReasonRequestEntityTooLarge,
 	}
 	var errs field.ErrorList
 	for i := range validations {

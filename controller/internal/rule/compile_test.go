@@ -91,7 +91,7 @@ func TestCompileErrors(t *testing.T) {
 		},
 		"reason": {
 			key: cluster, spec: clusterRule().Validate("true", "").Reason("Teapot").Obj().Spec,
-			want: []string{`spec.validations[0].reason: Unsupported value: "Teapot": supported values: "Forbidden", "Invalid", "RequestEntityTooLarge", "Unauthorized"`},
+			want: []string{`spec.validations[0].reason: Unsupported value: "Teapot": supported values: "Forbidden", "Invalid", "RequestEntityTooLarge"`},
 		},
 		"a Rule stays in its namespace": {
 			key: namespaced, spec: clusterRule().Validate("true", "").NamespaceLabels("a", "b").
