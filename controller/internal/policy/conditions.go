@@ -12,13 +12,16 @@ import (
 	"github.com/mainstay-dev/mainstay/controller/internal/rule"
 )
 
+// notTheAPIServer says that somebody else asks.
+const notTheAPIServer = "request.userInfo.?username.orValue('') != 'system:apiserver'"
+
 // guardedConditions exempt the API server itself: it writes what every other
 // request stands on, such as the addresses of the Service kubernetes, in
 // namespace default, and the IPAddress of each Service. Nobody else can have
 // its name.
 func guardedConditions() []admissionregistrationv1.MatchCondition {
 	return []admissionregistrationv1.MatchCondition{{
-		Name: ownPrefix + "not-the-api-server", Expression: "request.userInfo.?username.orValue('') != 'system:apiserver'",
+		Name: ownPrefix + "not-the-api-server", Expression: notTheAPIServer,
 	}}
 }
 
@@ -35,6 +38,19 @@ func recoveryConditions(namespaces []string) []admissionregistrationv1.MatchCond
 		Expression: fmt.Sprintf("!(request.userInfo.?username.orValue('') in [%s] || request.userInfo.?groups.orValue([]).exists(g, g in [%s]))",
 			quoted(users), quoted(groups)),
 	}}
+}
+
+// notForTheAPIServer are a rule's own conditions, which cost nothing where the
+// API server itself asks. That guardedConditions are false for it is not enough:
+// all conditions are evaluated, and a request on which they run out of budget is
+// refused. On the recovery path it is admitted.
+func notForTheAPIServer(own []admissionregistrationv1.MatchCondition) []admissionregistrationv1.MatchCondition {
+	out := slices.Clone(own)
+	for i := range out {
+		// The line breaks end a comment, if the expression has one.
+		out[i].Expression = fmt.Sprintf("%s && (\n%s\n)", notTheAPIServer, out[i].Expression)
+	}
+	return out
 }
 
 // commonConditions are those that leave out the exceptions that have not

@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"slices"
 	"time"
 
 	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
@@ -51,12 +52,14 @@ func Compile(r *rule.Rule, opts Options) (*Objects, *Refusal) {
 
 	if reach.guarded {
 		name := objectName(guardedPrefix, r.Key())
-		out.addPolicy(r, opts, name, failurePolicyOf(r), guardedConstraints(r, opts.RecoveryNamespaces), append(guardedConditions(), common...))
+		out.addPolicy(r, opts, name, failurePolicyOf(r), guardedConstraints(r, opts.RecoveryNamespaces),
+			slices.Concat(guardedConditions(), common, notForTheAPIServer(r.Spec().MatchConditions)))
 		out.addBinding(r, opts, name, name, nil)
 	}
 	if reach.namespaces || reach.kinds {
 		name := objectName(recoveryPrefix, r.Key())
-		out.addPolicy(r, opts, name, admissionregistrationv1.Ignore, recoveryConstraints(r), append(recoveryConditions(opts.RecoveryNamespaces), common...))
+		out.addPolicy(r, opts, name, admissionregistrationv1.Ignore, recoveryConstraints(r),
+			slices.Concat(recoveryConditions(opts.RecoveryNamespaces), common, r.Spec().MatchConditions))
 		if reach.namespaces {
 			out.addBinding(r, opts, name, name, inNamespaces(opts.RecoveryNamespaces))
 		}
@@ -77,7 +80,7 @@ func (o *Objects) addPolicy(r *rule.Rule, opts Options, name string, failure adm
 		Spec: admissionregistrationv1.ValidatingAdmissionPolicySpec{
 			FailurePolicy:    &failure,
 			MatchConstraints: constraints,
-			MatchConditions:  append(conditions, spec.MatchConditions...),
+			MatchConditions:  conditions,
 			Variables:        spec.Variables,
 			Validations:      validationsOf(r),
 		},
