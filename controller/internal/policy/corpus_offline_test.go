@@ -39,7 +39,10 @@ func audited(t *testing.T, r *rule.Rule, object, namespace *unstructured.Unstruc
 	if !finding.Matched && finding.Outcome == "" {
 		return answer{verdict: unmatched}
 	}
-	return answer{verdict: verdictOf(finding.Outcome), message: others.ReplaceAllString(finding.Message, ""), reason: finding.Reason}
+	return answer{
+		verdict: verdictOf(finding.Outcome), message: others.ReplaceAllString(finding.Message, ""), reason: finding.Reason,
+		partly: strings.Contains(others.FindString(finding.Message), "could not be evaluated"),
+	}
 }
 
 func verdictOf(outcome v1alpha1.Outcome) verdict {

@@ -42,6 +42,7 @@ func TestPlanes(t *testing.T) {
 	compiled := compileAll(t, compiler, documents)
 	server := startServer(t, out())
 	t.Run("corpus", func(t *testing.T) { server.testCorpus(t, compiler, documents, compiled) })
+	t.Run("random", func(t *testing.T) { server.testRandom(t, compiler) })
 }
 
 func out() io.Writer {
@@ -107,11 +108,11 @@ func (s *apiServer) testCorpus(t *testing.T, compiler *expr.Compiler, documents 
 func (s *apiServer) testCase(t *testing.T, d *corpusRule, tc *corpusCase, compiled *rule.Rule, line *commandLine) {
 	t.Helper()
 	got := s.ask(t, d, tc)
-	compare(t, "API server", got, answer{tc.Server, tc.ServerMessage, tc.Reason})
+	compare(t, "API server", got, answer{verdict: tc.Server, message: tc.ServerMessage, reason: tc.Reason})
 	if tc.ServerOnly {
 		return
 	}
-	want := answer{tc.Want, tc.Message, tc.Reason}
+	want := answer{verdict: tc.Want, message: tc.Message, reason: tc.Reason}
 	object := &unstructured.Unstructured{Object: integers(tc.Object)}
 	stored := s.stored(t, object)
 	compare(t, "audit", audited(t, compiled, stored, s.namespaceContent(t, d.Namespace)), want)

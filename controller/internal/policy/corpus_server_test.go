@@ -112,8 +112,9 @@ func (s *apiServer) namespaceContent(t *testing.T, name string) *unstructured.Un
 // enforce has rules enforced: their policies and bindings are applied as the
 // controller does it. It returns when the API server judges by all of them,
 // which a rule shows that is applied last. An API server hears of policies in
-// the order in which they were written, and of bindings too.
-func (s *apiServer) enforce(t *testing.T, rules []*rule.Rule) {
+// the order in which they were written, and of bindings too. What was applied is
+// returned.
+func (s *apiServer) enforce(t *testing.T, rules []*rule.Rule) []client.Object {
 	t.Helper()
 	s.rounds++
 	sentinel := &corev1.ConfigMap{
@@ -137,7 +138,8 @@ func (s *apiServer) enforce(t *testing.T, rules []*rule.Rule) {
 			bindings = append(bindings, b)
 		}
 	}
-	for _, obj := range append(policies, bindings...) {
+	all := append(policies, bindings...)
+	for _, obj := range all {
 		content, err := runtime.DefaultUnstructuredConverter.ToUnstructured(obj)
 		if err != nil {
 			t.Fatal(err)
@@ -149,6 +151,7 @@ func (s *apiServer) enforce(t *testing.T, rules []*rule.Rule) {
 		}
 	}
 	s.await(t, sentinel)
+	return all
 }
 
 // await waits until a request is denied.

@@ -108,6 +108,8 @@ type answer struct {
 	verdict verdict
 	message string
 	reason  metav1.StatusReason
+	// partly says that other validations could not be evaluated.
+	partly bool
 }
 
 func (d *corpusRule) key() rule.Key {
