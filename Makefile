@@ -43,6 +43,10 @@ test: binaries ## Run every test, on real control planes, with coverage of contr
 	@$(GO) tool cover -func=build/coverage.out >build/coverage.txt
 	@echo "coverage of controller/internal: $$(awk '$$1 == "total:" {print $$3}' build/coverage.txt)"
 
+# From the time as the seed where none is given; a failure names its own.
+fuzz: binaries ## Compare API server, audit and command line on random rules (MINUTES=60, SEED=)
+	FUZZ_MINUTES=$(or $(MINUTES),60) FUZZ_SEED=$(SEED) $(GO) test -count 1 -timeout 0 -run TestPlanes/random ./controller/internal/policy
+
 bench: ## Run the benchmarks and write build/bench/*.json (RUNS=3)
 	@set -e; for dir in test/bench/*/; do \
 		if [ -f "$$dir/main.go" ]; then echo "$(GO) run ./$$dir"; $(GO) run "./$$dir" -runs $(or $(RUNS),3) -out build/bench; fi; \
@@ -153,4 +157,4 @@ gen=$(call tool,controller-gen); \
 "$$gen" rbac:roleName=mainstay paths=$(INTERNAL) output:rbac:dir=$(3)
 endef
 
-.PHONY: help build demo test bench e2e drill real verify image generate generated overlays lint fmt binaries e2e-binaries e2e-packages cluster clean
+.PHONY: help build demo test fuzz bench e2e drill real verify image generate generated overlays lint fmt binaries e2e-binaries e2e-packages cluster clean
