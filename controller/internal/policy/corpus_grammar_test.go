@@ -181,7 +181,7 @@ func (g grammar) thing() map[string]any {
 		"address": {"10.1.2.3", "2001:db8::1", "127.0.0.1", "010.0.0.1", "no"},
 	}
 	spec := map[string]any{}
-	for _, name := range strings.Fields("num more flag text name list words map quantity address") {
+	for name := range strings.FieldsSeq("num more flag text name list words map quantity address") {
 		switch of := values[name]; {
 		case g.chance(6):
 		case g.chance(20):
