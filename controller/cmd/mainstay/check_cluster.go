@@ -6,7 +6,6 @@ import (
 	"fmt"
 
 	"github.com/spf13/pflag"
-	"k8s.io/client-go/tools/clientcmd"
 
 	"github.com/mainstay-dev/mainstay/controller/internal/check"
 	"github.com/mainstay-dev/mainstay/controller/internal/check/live"
@@ -33,14 +32,10 @@ func (o *clusterOptions) connect() (check.Live, error) {
 		}
 		return nil, nil //nolint:nilnil // no cluster is asked for
 	}
-	rules := clientcmd.NewDefaultClientConfigLoadingRules()
-	rules.ExplicitPath = o.kubeconfig
-	overrides := &clientcmd.ConfigOverrides{CurrentContext: o.context}
-	cfg, err := clientcmd.NewNonInteractiveDeferredLoadingClientConfig(rules, overrides).ClientConfig()
+	cfg, err := contextConfig(o.kubeconfig, o.context)
 	if err != nil {
-		return nil, fmt.Errorf("--cluster: load the kubeconfig: %w", err)
+		return nil, fmt.Errorf("--cluster: %w", err)
 	}
-	cfg.Timeout = reachTimeout
 	cluster, err := live.New(cfg)
 	if err != nil {
 		return nil, fmt.Errorf("--cluster: %w", err)

@@ -120,6 +120,19 @@ func restConfig(path string) (*rest.Config, error) {
 	}
 }
 
+// contextConfig is the config that kubectl uses with --kubeconfig and --context. One
+// question may take as long as reachTimeout.
+func contextConfig(path, name string) (*rest.Config, error) {
+	rules := clientcmd.NewDefaultClientConfigLoadingRules()
+	rules.ExplicitPath = path
+	cfg, err := clientcmd.NewNonInteractiveDeferredLoadingClientConfig(rules, &clientcmd.ConfigOverrides{CurrentContext: name}).ClientConfig()
+	if err != nil {
+		return nil, fmt.Errorf("load the kubeconfig: %w", err)
+	}
+	cfg.Timeout = reachTimeout
+	return cfg, nil
+}
+
 // reach asks the API server for its version, so that a wrong address is an
 // error that says so and not two minutes of silence. It asks again as long as
 // patience lasts.

@@ -6,7 +6,6 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 	"k8s.io/client-go/kubernetes"
-	"k8s.io/client-go/tools/clientcmd"
 
 	"github.com/mainstay-dev/mainstay/controller/internal/gate"
 	"github.com/mainstay-dev/mainstay/controller/internal/manager"
@@ -25,14 +24,10 @@ func (o *gateOptions) bind(fs *pflag.FlagSet) {
 
 // client of the cluster. One question may take as long as reachTimeout.
 func (o *gateOptions) client() (*kubernetes.Clientset, error) {
-	rules := clientcmd.NewDefaultClientConfigLoadingRules()
-	rules.ExplicitPath = o.kubeconfig
-	overrides := &clientcmd.ConfigOverrides{CurrentContext: o.context}
-	cfg, err := clientcmd.NewNonInteractiveDeferredLoadingClientConfig(rules, overrides).ClientConfig()
+	cfg, err := contextConfig(o.kubeconfig, o.context)
 	if err != nil {
-		return nil, fmt.Errorf("load the kubeconfig: %w", err)
+		return nil, err
 	}
-	cfg.Timeout = reachTimeout
 	client, err := kubernetes.NewForConfig(cfg)
 	if err != nil {
 		return nil, fmt.Errorf("make a client for %s: %w", cfg.Host, err)

@@ -6,6 +6,9 @@ import (
 	"strings"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+
+	"github.com/mainstay-dev/mainstay/controller/internal/policy"
+	"github.com/mainstay-dev/mainstay/controller/internal/render"
 )
 
 // ownSource is what flux bootstrap and flux-operator call the source of the
@@ -37,7 +40,7 @@ func (r *run) kustomizations(runs []*run) []*fluxKustomization {
 	var all []*fluxKustomization
 	own := map[string]bool{}
 	for _, obj := range r.objects.all {
-		if !strings.HasPrefix(obj.GetAPIVersion(), "kustomize.toolkit.fluxcd.io/") || obj.GetKind() != "Kustomization" {
+		if !render.IsFluxKustomization(obj.Unstructured) {
 			continue
 		}
 		k := newFluxKustomization(obj)
@@ -63,7 +66,7 @@ func newFluxKustomization(obj *object) *fluxKustomization {
 		return namespace + "/" + name
 	}
 	k := &fluxKustomization{
-		object: obj, path: path.Clean(strings.TrimPrefix(text("path"), "/")), target: text("targetNamespace"),
+		object: obj, path: render.FluxPath(obj.Unstructured), target: text("targetNamespace"),
 		source: qualified(text("sourceRef", "namespace"), text("sourceRef", "name")),
 	}
 	on, _, _ := unstructured.NestedSlice(obj.Object, "spec", "dependsOn")
@@ -93,28 +96,14 @@ func (k *fluxKustomization) read(runs []*run) {
 			switch by, matched := r.guarded[obj]; {
 			case slices.Contains(recoveryNamespaces(), namespace):
 				k.recovery = append(k.recovery, obj.id())
-			case matched && !exempt(obj):
+			case matched && !policy.IsRecoveryKind(obj.resource.GroupResource()):
 				k.guarded = append(k.guarded, obj.id()+" ("+spoken(by)+")")
 			}
 		}
 	}
 }
 
-// recoveryNamespaces hold what mends a cluster.
+// recoveryNamespaces hold what mends a cluster, where Mainstay is in its own namespace.
 func recoveryNamespaces() []string {
-	return []string{"flux-system", "kube-node-lease", "kube-public", "kube-system", "mainstay-system"}
-}
-
-// exempt says whether an object is of a kind that is never guarded, wherever it is.
-func exempt(obj *object) bool {
-	switch gvk := obj.GroupVersionKind(); gvk.Group {
-	case "":
-		return gvk.Kind == "Namespace" || gvk.Kind == "Node"
-	case "admissionregistration.k8s.io", "apiextensions.k8s.io", "apiregistration.k8s.io", "certificates.k8s.io",
-		"coordination.k8s.io", "rbac.authorization.k8s.io":
-		return true
-	case "storage.k8s.io":
-		return strings.HasPrefix(gvk.Kind, "CSI") || gvk.Kind == "VolumeAttachment"
-	}
-	return false
+	return append(policy.RecoveryNamespaces(), "mainstay-system")
 }

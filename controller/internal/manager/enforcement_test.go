@@ -20,15 +20,7 @@ import (
 // With the Component enforcement, what a person does to Flux by hand is denied where it
 // would stop delivery, and Flux itself is not.
 func TestEnforcementComponent(t *testing.T) {
-	e, err := startEnv(t.Context(), cluster.Options{Out: t.Output()})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := e.Stop(); err != nil {
-			t.Error(err)
-		}
-	})
+	e := ownCluster(t, cluster.Options{Out: t.Output()})
 	e.create(t, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "flux-system"}})
 	for _, name := range []string{"source-controller", "kustomize-controller"} {
 		e.create(t, builders.MakeDeployment("flux-system", name).Label("app.kubernetes.io/part-of", "flux").Replicas(1).Obj())

@@ -28,15 +28,7 @@ type lockedOut struct {
 // Each command of docs/runbooks/locked-out.md does what the page says, with a replica
 // at work and, where the page says so, with none.
 func TestLockedOutRunbook(t *testing.T) {
-	e, err := startEnv(t.Context(), cluster.Options{Out: t.Output()})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := e.Stop(); err != nil {
-			t.Error(err)
-		}
-	})
+	e := ownCluster(t, cluster.Options{Out: t.Output()})
 	l := &lockedOut{env: e, rule: "has-an-owner"}
 	l.namespace = e.namespace(t, nil)
 	l.steps = l.commands(t)

@@ -7,13 +7,13 @@ import (
 
 	"github.com/go-logr/logr"
 	"github.com/prometheus/client_golang/prometheus"
-	corev1 "k8s.io/api/core/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/validation"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 	"k8s.io/client-go/tools/leaderelection"
 	"k8s.io/utils/clock"
 	ctrlmetrics "sigs.k8s.io/controller-runtime/pkg/metrics"
+
+	"github.com/mainstay-dev/mainstay/controller/internal/policy"
 )
 
 // Options of the program. Default fills in what most clusters want.
@@ -61,8 +61,7 @@ const maxRecoveryNamespaces = 64
 
 // recoveryNamespaces are all of them, each once.
 func (o Options) recoveryNamespaces() []string {
-	all := slices.Concat([]string{metav1.NamespaceSystem, metav1.NamespacePublic, corev1.NamespaceNodeLease, "flux-system", o.PodNamespace},
-		o.FluxNamespaces, o.RecoveryNamespaces)
+	all := slices.Concat(policy.RecoveryNamespaces(), []string{o.PodNamespace}, o.FluxNamespaces, o.RecoveryNamespaces)
 	slices.Sort(all)
 	return slices.Compact(all)
 }

@@ -106,11 +106,7 @@ func mayDoAll(users []string, more ...string) *rbacv1.ClusterRoleBinding {
 // server: with Mainstay alive, without it, and after its kinds were deleted.
 func TestRuleThatDeniesEverythingLocksNothing(t *testing.T) {
 	t.Parallel()
-	e, err := startEnv(t.Context(), cluster.Options{Out: os.Stderr})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = e.Stop() })
+	e := ownCluster(t, cluster.Options{Out: os.Stderr})
 	fluxIs, jane := "system:serviceaccount:flux-system:kustomize-controller", "jane"
 	guarded := e.namespace(t, nil)
 	bypassed := e.namespace(t, map[string]string{v1alpha1.LabelBypass: "true"})

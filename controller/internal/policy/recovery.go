@@ -2,14 +2,33 @@ package policy
 
 import (
 	"slices"
+	"strings"
 
 	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"github.com/mainstay-dev/mainstay/controller/api/v1alpha1"
 	"github.com/mainstay-dev/mainstay/controller/internal/gate"
 )
+
+// RecoveryNamespaces are those that are on the recovery path of every cluster, beside
+// Mainstay's own.
+func RecoveryNamespaces() []string {
+	return []string{metav1.NamespaceSystem, metav1.NamespacePublic, corev1.NamespaceNodeLease, "flux-system"}
+}
+
+// IsRecoveryKind says whether all objects of a resource are on the recovery path,
+// wherever they are.
+func IsRecoveryKind(resource schema.GroupResource) bool {
+	return slices.ContainsFunc(recoveryKinds(), func(kind admissionregistrationv1.NamedRuleWithOperations) bool {
+		return kind.APIGroups[0] == resource.Group && slices.ContainsFunc(kind.Resources, func(path string) bool {
+			name, subresource, _ := strings.Cut(path, "/")
+			return (name == "*" || name == resource.Resource) && (subresource == "" || subresource == "*")
+		})
+	})
+}
 
 // recoveryKinds are what keeps a cluster alive in every namespace and outside
 // of them: nodes, leases and placement, what is needed to be admitted at all,

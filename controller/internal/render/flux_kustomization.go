@@ -26,20 +26,31 @@ type FluxKustomization struct {
 // fluxKustomizationGroup is the API group of a Kustomization of Flux.
 const fluxKustomizationGroup = "kustomize.toolkit.fluxcd.io"
 
+// IsFluxKustomization says whether an object is a Kustomization of Flux.
+func IsFluxKustomization(o *unstructured.Unstructured) bool {
+	return o.GroupVersionKind().Group == fluxKustomizationGroup && o.GetKind() == "Kustomization"
+}
+
+// FluxPath is what a Kustomization of Flux builds, relative to the root of its
+// source, "." for the root.
+func FluxPath(o *unstructured.Unstructured) string {
+	at, _, _ := unstructured.NestedString(o.Object, "spec", "path")
+	inside := strings.TrimPrefix(path.Join("/", at), "/")
+	if inside == "" {
+		return "."
+	}
+	return inside
+}
+
 // FluxKustomizations are those among the objects, in their order.
 func (r *Result) FluxKustomizations() []FluxKustomization {
 	var out []FluxKustomization
 	for _, object := range r.Objects {
 		o := object.Object
-		if group, _, _ := strings.Cut(o.GetAPIVersion(), "/"); group != fluxKustomizationGroup || o.GetKind() != "Kustomization" {
+		if !IsFluxKustomization(o) {
 			continue
 		}
-		k := FluxKustomization{Origin: object.Origin, APIVersion: o.GetAPIVersion(), Namespace: o.GetNamespace(), Name: o.GetName()}
-		at, _, _ := unstructured.NestedString(o.Object, "spec", "path")
-		k.Path = strings.TrimPrefix(path.Join("/", at), "/")
-		if k.Path == "" {
-			k.Path = "."
-		}
+		k := FluxKustomization{Origin: object.Origin, APIVersion: o.GetAPIVersion(), Namespace: o.GetNamespace(), Name: o.GetName(), Path: FluxPath(o)}
 		patches, _, _ := unstructured.NestedSlice(o.Object, "spec", "patches")
 		k.Patches = len(patches) > 0
 		_, k.substitutes, _ = unstructured.NestedMap(o.Object, "spec", "postBuild")
