@@ -49,6 +49,9 @@ const (
 	// ReasonNeedsWebhook: mode Admission is asked for, and the rule uses what
 	// the API server cannot evaluate. Stalled.
 	ReasonNeedsWebhook = "NeedsWebhook"
+	// ReasonNoWebhook: the ValidatingWebhookConfiguration that the rule would be
+	// enforced through is not there.
+	ReasonNoWebhook = "NoWebhook"
 	// ReasonConflict: another field manager owns a part of a policy and keeps
 	// it.
 	ReasonConflict = "Conflict"

@@ -2,15 +2,18 @@ package gate
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"time"
 
+	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
 	authenticationv1 "k8s.io/api/authentication/v1"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/kubernetes"
 
 	"github.com/mainstay-dev/mainstay/controller/api/v1alpha1"
@@ -36,13 +39,22 @@ type Opening struct {
 	Out io.Writer
 }
 
-// Open removes every binding through which a rule denies or warns, and leaves a record
-// that keeps a controller from making them again. It does as much as it can: where the
-// record cannot be written, the bindings are removed all the same. An error says what
-// is left to do. It takes half a minute at most where the API server answers.
+// ConfigurationName is the name of the ValidatingWebhookConfiguration that Mainstay
+// fills.
+const ConfigurationName = "mainstay"
+
+// OpenEntry is its entry about Mainstay's own kinds. It fails open, and is no gate.
+const OpenEntry = "validate.mainstay.dev"
+
+// Open removes every binding and every webhook through which a rule denies or warns,
+// and leaves a record that keeps a controller from making them again. It does as much as
+// it can: where the record cannot be written, the gates are removed all the same. An
+// error says what is left to do. It takes half a minute at most where the API server
+// answers.
 //
-// It needs the rights to create and get ConfigMaps in the namespace, and to list and
-// delete ValidatingAdmissionPolicyBindings.
+// It needs the rights to create and get ConfigMaps in the namespace, to list and delete
+// ValidatingAdmissionPolicyBindings, and to get and patch the
+// ValidatingWebhookConfiguration ConfigurationName.
 func Open(ctx context.Context, client kubernetes.Interface, o Opening) error {
 	if err := errors.Join(validateNamespace(o.Namespace), validateReason(o.Reason)); err != nil {
 		return err
@@ -54,7 +66,7 @@ func Open(ctx context.Context, client kubernetes.Interface, o Opening) error {
 	if recorded != nil {
 		_, _ = fmt.Fprintf(o.Out, "%v\n", recorded)
 	}
-	if err := removeBindings(ctx, client, o.Out); err != nil {
+	if err := removeGates(ctx, client, o.Out); err != nil {
 		return errors.Join(recorded, err)
 	}
 	if recorded != nil {
@@ -95,21 +107,24 @@ func whoAmI(ctx context.Context, client kubernetes.Interface) string {
 	return review.Status.UserInfo.Username
 }
 
-// removeBindings removes the bindings of rules until none has come back for a while.
-func removeBindings(ctx context.Context, client kubernetes.Interface, out io.Writer) error {
+// removeGates removes the bindings and webhooks of rules until none has come back for a
+// while.
+func removeGates(ctx context.Context, client kubernetes.Interface, out io.Writer) error {
 	ticker := time.NewTicker(lookEvery)
 	defer ticker.Stop()
 	for quiet := time.Duration(0); quiet < calm; quiet += lookEvery {
-		n, err := removeOnce(ctx, client, out)
-		if err != nil {
+		// One that cannot be removed keeps no other one closed.
+		bindings, refused := removeBindings(ctx, client, out)
+		webhooks, err := removeWebhooks(ctx, client, out)
+		if err := errors.Join(refused, err); err != nil {
 			return err
 		}
-		if n > 0 {
+		if bindings+webhooks > 0 {
 			quiet = 0
 		}
 		select {
 		case <-ctx.Done():
-			return fmt.Errorf("removing the bindings of Mainstay's rules: %w: a controller makes them again, because there is no record in its own namespace. "+
+			return fmt.Errorf("removing the bindings and webhooks of Mainstay's rules: %w: a controller makes them again, because there is no record in its own namespace. "+
 				"kubectl get deployments -A -l app.kubernetes.io/name=mainstay says which that is: name it with --namespace", ctx.Err())
 		case <-ticker.C:
 		}
@@ -117,7 +132,7 @@ func removeBindings(ctx context.Context, client kubernetes.Interface, out io.Wri
 	return nil
 }
 
-func removeOnce(ctx context.Context, client kubernetes.Interface, out io.Writer) (int, error) {
+func removeBindings(ctx context.Context, client kubernetes.Interface, out io.Writer) (int, error) {
 	bindings := client.AdmissionregistrationV1().ValidatingAdmissionPolicyBindings()
 	list, err := bindings.List(ctx, metav1.ListOptions{})
 	if err != nil {
@@ -139,6 +154,43 @@ func removeOnce(ctx context.Context, client kubernetes.Interface, out io.Writer)
 		_, _ = fmt.Fprintf(out, "deleted ValidatingAdmissionPolicyBinding %s\n", binding.Name)
 	}
 	return n, errors.Join(errs...)
+}
+
+// removeWebhooks takes the entries of rules out of the webhook configuration. The object
+// stays, for the controller to fill when the gates are closed again.
+func removeWebhooks(ctx context.Context, client kubernetes.Interface, out io.Writer) (int, error) {
+	configurations := client.AdmissionregistrationV1().ValidatingWebhookConfigurations()
+	config, err := configurations.Get(ctx, ConfigurationName, metav1.GetOptions{})
+	if apierrors.IsNotFound(err) {
+		return 0, nil
+	}
+	if err != nil {
+		return 0, fmt.Errorf("reading ValidatingWebhookConfiguration %s: %w", ConfigurationName, err)
+	}
+	kept := []admissionregistrationv1.ValidatingWebhook{}
+	for i := range config.Webhooks {
+		if config.Webhooks[i].Name == OpenEntry {
+			kept = append(kept, config.Webhooks[i])
+		}
+	}
+	n := len(config.Webhooks) - len(kept)
+	if n == 0 {
+		return 0, nil
+	}
+	// What somebody writes meanwhile is looked at again, not overwritten.
+	patch, err := json.Marshal(map[string]any{"metadata": map[string]any{"resourceVersion": config.ResourceVersion}, "webhooks": kept})
+	if err != nil {
+		return n, fmt.Errorf("writing down the webhooks that stay: %w", err)
+	}
+	_, err = configurations.Patch(ctx, config.Name, types.MergePatchType, patch, metav1.PatchOptions{FieldManager: "mainstay-unlock"})
+	if apierrors.IsConflict(err) || apierrors.IsNotFound(err) {
+		return n, nil
+	}
+	if err != nil {
+		return n, fmt.Errorf("emptying ValidatingWebhookConfiguration %s: %w", config.Name, err)
+	}
+	_, _ = fmt.Fprintf(out, "removed %d webhooks from ValidatingWebhookConfiguration %s\n", n, config.Name)
+	return n, nil
 }
 
 // Close removes the record, so that the controller makes the gates again. Closing

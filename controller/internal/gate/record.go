@@ -2,13 +2,16 @@ package gate
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/validation"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/mainstay-dev/mainstay/controller/internal/expr"
 )
@@ -40,6 +43,21 @@ func RecordOf(config *corev1.ConfigMap) Record {
 		Since:  config.CreationTimestamp,
 		Reason: bounded(cmp.Or(config.Data[keyReason], "none given")),
 	}
+}
+
+// Opened returns who has opened all gates, nil where nobody has. The namespace is
+// Mainstay's.
+func Opened(ctx context.Context, reader client.Reader, namespace string) (*Record, error) {
+	var config corev1.ConfigMap
+	err := reader.Get(ctx, client.ObjectKey{Namespace: namespace, Name: RecordName}, &config)
+	if apierrors.IsNotFound(err) {
+		return nil, nil //nolint:nilnil // nobody is no error
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read whether the gates are open, ConfigMap %s/%s: %w", namespace, RecordName, err)
+	}
+	record := RecordOf(&config)
+	return &record, nil
 }
 
 // String is one sentence without its full stop.

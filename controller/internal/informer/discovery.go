@@ -92,18 +92,18 @@ func (s *Set) discover(_ context.Context) error {
 			preferred[gv] = true
 		}
 	}
-	resources := map[schema.GroupVersionResource]Resource{}
+	resources, paths := map[schema.GroupVersionResource]Resource{}, map[schema.GroupVersionResource]Resource{}
 	for _, list := range lists {
 		gv, err := schema.ParseGroupVersion(list.GroupVersion)
 		if err != nil {
 			continue
 		}
 		for _, r := range list.APIResources {
-			if !slices.Contains(r.Verbs, "list") || !slices.Contains(r.Verbs, "watch") {
-				continue
-			}
 			gvr := gv.WithResource(r.Name)
-			resources[gvr] = Resource{GroupVersionResource: gvr, Kind: r.Kind, Namespaced: r.Namespaced, Preferred: preferred[gv]}
+			paths[gvr] = Resource{GroupVersionResource: gvr, Kind: r.Kind, Namespaced: r.Namespaced, Preferred: preferred[gv]}
+			if slices.Contains(r.Verbs, "list") && slices.Contains(r.Verbs, "watch") {
+				resources[gvr] = paths[gvr]
+			}
 		}
 	}
 
@@ -113,8 +113,13 @@ func (s *Set) discover(_ context.Context) error {
 			resources[gvr] = r
 		}
 	}
-	same := s.resources != nil && maps.Equal(resources, s.resources)
-	s.resources = resources
+	for gvr, r := range s.paths {
+		if _, down := failed[gvr.GroupVersion()]; down {
+			paths[gvr] = r
+		}
+	}
+	same := s.resources != nil && maps.Equal(resources, s.resources) && maps.Equal(paths, s.paths)
+	s.resources, s.paths = resources, paths
 	changed := s.settle()
 	s.mu.Unlock()
 

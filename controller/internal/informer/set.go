@@ -56,8 +56,11 @@ type Set struct {
 	ctx       context.Context //nolint:containedctx // informers live as long as Start's context, not the caller's of Apply
 	handlers  []Handler
 	resources map[schema.GroupVersionResource]Resource
-	wants     map[string]Wants
-	watches   map[schema.GroupVersionResource]*watch
+	// paths are resources, and what cannot be listed: subresources among them,
+	// as in deployments/scale.
+	paths   map[schema.GroupVersionResource]Resource
+	wants   map[string]Wants
+	watches map[schema.GroupVersionResource]*watch
 	// successors list more fields than the watch that they replace once they
 	// are synced: until then what was known goes on being read.
 	successors map[schema.GroupVersionResource]*watch
@@ -101,7 +104,20 @@ func (s *Set) Discovered() bool {
 func (s *Set) Resources() []Resource {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
-	return slices.SortedFunc(maps.Values(s.resources), func(a, b Resource) int {
+	return sorted(s.resources)
+}
+
+// Paths returns all that the API server serves requests about, sorted by group,
+// version and resource: Resources, those that cannot be listed, and
+// subresources, whose resource is like deployments/scale.
+func (s *Set) Paths() []Resource {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return sorted(s.paths)
+}
+
+func sorted(resources map[schema.GroupVersionResource]Resource) []Resource {
+	return slices.SortedFunc(maps.Values(resources), func(a, b Resource) int {
 		return strings.Compare(a.String(), b.String())
 	})
 }

@@ -2,10 +2,7 @@ package policy
 
 import (
 	"context"
-	"fmt"
 
-	corev1 "k8s.io/api/core/v1"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/handler"
 
@@ -19,18 +16,16 @@ import (
 
 // unlocked returns who has opened all gates, nil where nobody has.
 func (r *Reconciler) unlocked(ctx context.Context) (*gate.Record, error) {
-	var config corev1.ConfigMap
-	err := r.Client.Get(ctx, client.ObjectKey{Namespace: r.Namespace, Name: gate.RecordName}, &config)
-	if apierrors.IsNotFound(err) {
-		r.Metrics.Unlocked.Set(0)
-		return nil, nil //nolint:nilnil // nobody is no error
-	}
+	record, err := gate.Opened(ctx, r.Client, r.Namespace)
 	if err != nil {
-		return nil, fmt.Errorf("read whether the gates are open, ConfigMap %s/%s: %w", r.Namespace, gate.RecordName, err)
+		return nil, err
 	}
-	r.Metrics.Unlocked.Set(1)
-	record := gate.RecordOf(&config)
-	return &record, nil
+	open := 0.0
+	if record != nil {
+		open = 1
+	}
+	r.Metrics.Unlocked.Set(open)
+	return record, nil
 }
 
 // allRules brings every rule back when the gates are opened or closed.

@@ -1,0 +1,185 @@
+package webhook
+
+import (
+	"context"
+	"fmt"
+
+	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+
+	"github.com/mainstay-dev/mainstay/controller/api/v1alpha1"
+	"github.com/mainstay-dev/mainstay/controller/internal/expr"
+	"github.com/mainstay-dev/mainstay/controller/internal/gate"
+	"github.com/mainstay-dev/mainstay/controller/internal/informer"
+	"github.com/mainstay-dev/mainstay/controller/internal/metrics"
+	"github.com/mainstay-dev/mainstay/controller/internal/policy"
+	"github.com/mainstay-dev/mainstay/controller/internal/rule"
+)
+
+// +kubebuilder:rbac:groups=admissionregistration.k8s.io,resources=validatingwebhookconfigurations,resourceNames=mainstay,verbs=get;list;watch;patch
+// +kubebuilder:rbac:groups="",resources=namespaces,resourceNames=mainstay-system,verbs=get
+
+// ServiceName is the Service that the API server calls.
+const ServiceName = "mainstay-webhook"
+
+// Objects tell what the API server serves, and what is known of it.
+type Objects interface {
+	Handle(informer.Handler)
+	Discovered() bool
+	Paths() []informer.Resource
+	Resources() []informer.Resource
+	State(consumer string, gvr schema.GroupVersionResource) informer.State
+}
+
+// Certificates are what the API server is to trust.
+type Certificates interface {
+	// Bundle is empty while there is no certificate yet.
+	Bundle() []byte
+	OnChange(f func())
+}
+
+// Options of a Reconciler.
+type Options struct {
+	// Client reads rules, the configuration and the gates' record from the cache,
+	// and writes.
+	Client client.Client
+	// Reader asks the API server.
+	Reader       client.Reader
+	Compiler     *expr.Compiler
+	Metrics      *metrics.Metrics
+	Objects      Objects
+	Certificates Certificates
+	// Namespace of Mainstay.
+	Namespace string
+	// RecoveryNamespaces are those of policy.WebhookOptions.
+	RecoveryNamespaces []string
+	// URL that the API server calls instead of the Service, without a path; empty
+	// in a cluster.
+	URL string
+	// Off says that no replica serves the webhook: there are no entries then.
+	Off bool
+	// Consumer names the wishes that the webhook has of Objects for a rule.
+	Consumer func(key rule.Key) string
+}
+
+// Reconciler keeps the entries. It runs on the leader only, warm on the others.
+type Reconciler struct {
+	Options
+	reports reports
+}
+
+var _ reconcile.Reconciler = (*Reconciler)(nil)
+
+// New returns a Reconciler.
+func New(opts Options) *Reconciler {
+	return &Reconciler{Options: opts}
+}
+
+// Reconcile makes the entries what all rules say together.
+func (r *Reconciler) Reconcile(ctx context.Context, _ ctrl.Request) (ctrl.Result, error) {
+	rules, err := r.read(ctx)
+	if err != nil {
+		return ctrl.Result{}, err
+	}
+	live := &admissionregistrationv1.ValidatingWebhookConfiguration{}
+	err = r.Client.Get(ctx, client.ObjectKey{Name: gate.ConfigurationName}, live)
+	if apierrors.IsNotFound(err) {
+		r.refuse(rules, v1alpha1.ReasonNoWebhook, fmt.Sprintf("there is no ValidatingWebhookConfiguration %s: it comes with manifests/base, and somebody deleted it", gate.ConfigurationName))
+		return ctrl.Result{}, nil
+	}
+	if err != nil {
+		return ctrl.Result{}, fmt.Errorf("read ValidatingWebhookConfiguration %s: %w", gate.ConfigurationName, err)
+	}
+	wanted, err := r.entries(ctx, rules)
+	if err != nil {
+		return ctrl.Result{}, err
+	}
+	if wanted == nil {
+		return ctrl.Result{}, nil // what is missing says when it is there
+	}
+	refusal, err := r.apply(ctx, live, wanted)
+	if err != nil {
+		return ctrl.Result{}, err
+	}
+	if refusal != nil {
+		r.refuse(rules, refusal.Reason, refusal.Message)
+		return ctrl.Result{RequeueAfter: pause}, nil
+	}
+	r.reports.replace(rules)
+	return ctrl.Result{}, nil
+}
+
+// entries are what is to be in the configuration, and in the reports of the
+// rules what that means for each. They are nil while it cannot be said.
+func (r *Reconciler) entries(ctx context.Context, rules []*ruled) ([]admissionregistrationv1.ValidatingWebhook, error) {
+	if r.Off {
+		r.refuse(rules, v1alpha1.ReasonNeedsWebhook, "it uses what the API server cannot evaluate, and this Mainstay runs without its webhook (--webhook-addr)")
+		return []admissionregistrationv1.ValidatingWebhook{}, nil
+	}
+	bundle := r.Certificates.Bundle()
+	if len(bundle) == 0 || !r.Objects.Discovered() {
+		// An entry without a bundle is never made, and without a discovery every
+		// rule would seem to match nothing.
+		for _, rule := range rules {
+			rule.pending("waits for the certificate of the webhook and for what the API server serves")
+		}
+		r.reports.replace(rules)
+		return nil, nil
+	}
+	connect := r.client(bundle)
+	record, err := gate.Opened(ctx, r.Client, r.Namespace)
+	if err != nil {
+		return nil, err
+	}
+	out := []admissionregistrationv1.ValidatingWebhook{policy.ValidateWebhook(connect)}
+	if record != nil {
+		for _, rule := range rules {
+			rule.refused(v1alpha1.ReasonUnlocked, record.String()+"; mainstay lock closes the gates again")
+		}
+		return out, nil
+	}
+	compiled := policy.CompileWebhooks(r.usable(rules), policy.WebhookOptions{
+		RecoveryNamespaces: r.RecoveryNamespaces, Served: served(r.Objects.Paths()), Client: connect,
+	})
+	for _, rule := range rules {
+		rule.enforcedBy(compiled.Of[rule.key])
+	}
+	return append(compiled.Entries, out...), nil
+}
+
+// client is how the API server reaches a path, and what it trusts there.
+func (r *Reconciler) client(bundle []byte) func(path string) admissionregistrationv1.WebhookClientConfig {
+	return func(path string) admissionregistrationv1.WebhookClientConfig {
+		out := admissionregistrationv1.WebhookClientConfig{CABundle: bundle}
+		if r.URL != "" {
+			url := r.URL + path
+			out.URL = &url
+			return out
+		}
+		port := int32(443)
+		out.Service = &admissionregistrationv1.ServiceReference{Namespace: r.Namespace, Name: ServiceName, Path: &path, Port: &port}
+		return out
+	}
+}
+
+func served(resources []informer.Resource) []rule.APIResource {
+	out := make([]rule.APIResource, len(resources))
+	for i := range resources {
+		out[i] = rule.APIResource(resources[i])
+	}
+	return out
+}
+
+// owner is Mainstay's Namespace: what nobody serves any more goes with it.
+func (r *Reconciler) owner(ctx context.Context) (metav1.OwnerReference, error) {
+	namespace := &metav1.PartialObjectMetadata{TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "Namespace"}}
+	if err := r.Reader.Get(ctx, client.ObjectKey{Name: r.Namespace}, namespace); err != nil {
+		return metav1.OwnerReference{}, fmt.Errorf("read Namespace %s, which owns the webhook configuration: %w", r.Namespace, err)
+	}
+	return metav1.OwnerReference{APIVersion: "v1", Kind: "Namespace", Name: r.Namespace, UID: namespace.UID}, nil
+}
