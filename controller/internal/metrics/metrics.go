@@ -25,6 +25,9 @@ type Metrics struct {
 	Findings *prometheus.GaugeVec
 	// RuleReady is 1 for a rule that is compiled and watches what it reads.
 	RuleReady *prometheus.GaugeVec
+	// RuleEnforced is 1 for a rule by which requests are judged, and 0 for one by
+	// which they should be and are not.
+	RuleEnforced *prometheus.GaugeVec
 	// Evaluations counts evaluations by outcome, on every replica.
 	Evaluations *prometheus.CounterVec
 	// EvaluationSeconds is the time of one batch of evaluations of one rule.
@@ -57,6 +60,10 @@ func New(registry prometheus.Registerer) (*Metrics, error) {
 		RuleReady: prometheus.NewGaugeVec(prometheus.GaugeOpts{
 			Name: "mainstay_rule_ready",
 			Help: "1 for a rule that is compiled and watches everything that it reads, else 0.",
+		}, rule),
+		RuleEnforced: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "mainstay_rule_enforced",
+			Help: "1 for a rule with mode Admission by which requests are judged, 0 for one by which they should be and are not.",
 		}, rule),
 		Evaluations: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "mainstay_evaluations_total",
@@ -97,7 +104,7 @@ func New(registry prometheus.Registerer) (*Metrics, error) {
 		}, []string{labelResult}),
 	}
 	for _, c := range []prometheus.Collector{
-		m.Findings, m.RuleReady, m.Evaluations, m.EvaluationSeconds, m.LifelineSurvives, m.LifelineMemberReady,
+		m.Findings, m.RuleReady, m.RuleEnforced, m.Evaluations, m.EvaluationSeconds, m.LifelineSurvives, m.LifelineMemberReady,
 		m.LifelineLagging, m.Unlocked, m.Interventions, m.Conflicts, m.Truncations,
 	} {
 		if err := registry.Register(c); err != nil {

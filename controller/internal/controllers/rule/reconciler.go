@@ -111,6 +111,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, key rule.Key) (ctrl.Result, 
 		setEnforced(want, enforced)
 	}
 	r.measure(key, report)
+	r.measureEnforced(key, want)
 	result, err := r.statuses.Write(ctx, obj, have, want)
 	if err != nil {
 		return ctrl.Result{}, err
@@ -244,7 +245,23 @@ func (r *Reconciler) measure(key rule.Key, report audit.Report) {
 	}
 }
 
+// measureEnforced has no series of a rule that nobody wants enforced now, and
+// keeps the last one while it is not known.
+func (r *Reconciler) measureEnforced(key rule.Key, want *v1alpha1.RuleStatus) {
+	condition := meta.FindStatusCondition(want.Conditions, v1alpha1.ConditionEnforced)
+	series := r.metrics.RuleEnforced.WithLabelValues
+	switch {
+	case condition == nil, condition.Reason == v1alpha1.ReasonSuspended, condition.Reason == v1alpha1.ReasonUnlocked:
+		r.metrics.RuleEnforced.DeletePartialMatch(labels(key))
+	case condition.Status == metav1.ConditionTrue:
+		series(key.Kind, key.Namespace, key.Name).Set(1)
+	case condition.Status == metav1.ConditionFalse:
+		series(key.Kind, key.Namespace, key.Name).Set(0)
+	}
+}
+
 func (r *Reconciler) forget(key rule.Key) {
+	r.metrics.RuleEnforced.DeletePartialMatch(labels(key))
 	r.metrics.RuleReady.DeletePartialMatch(labels(key))
 	r.metrics.Findings.DeletePartialMatch(labels(key))
 }
