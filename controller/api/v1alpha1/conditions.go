@@ -10,8 +10,8 @@ const (
 	// changed (the kstatus convention: a Flux health check fails at once).
 	ConditionStalled = "Stalled"
 
-	// ConditionEnforced is True on a rule with mode Admission while the API
-	// server judges requests by its present generation. Absent without that
+	// ConditionEnforced is True on a rule with mode Admission while requests are
+	// judged by its present generation. Absent without that
 	// mode.
 	ConditionEnforced = "Enforced"
 
@@ -46,8 +46,8 @@ const (
 	// ReasonSyncing: the first list of a kind is under way, or the API server
 	// has not said yet that it has seen a policy.
 	ReasonSyncing = "Syncing"
-	// ReasonNeedsWebhook: mode Admission is asked for, and the rule uses what
-	// the API server cannot evaluate. Stalled.
+	// ReasonNeedsWebhook: mode Admission is asked for, the rule uses what the API
+	// server cannot evaluate, and Mainstay runs without its webhook.
 	ReasonNeedsWebhook = "NeedsWebhook"
 	// ReasonNoWebhook: the ValidatingWebhookConfiguration that the rule would be
 	// enforced through is not there.

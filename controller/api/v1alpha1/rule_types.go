@@ -42,8 +42,9 @@ type RuleSpec struct {
 	// +optional
 	Severity Severity `json:"severity,omitempty"`
 
-	// Modes are where the rule is evaluated: Audit, Admission or both. Admission
-	// takes expressions that the API server itself can evaluate.
+	// Modes are where the rule is evaluated: Audit, Admission or both. With
+	// Admission the API server itself judges requests, or Mainstay's webhook where
+	// an expression uses references or selectorMatches.
 	// +listType=set
 	// +kubebuilder:default={Audit}
 	// +kubebuilder:validation:MinItems=1
@@ -254,9 +255,8 @@ const (
 	// EnforcementInProcess: the API server itself, by a
 	// ValidatingAdmissionPolicy. It needs no pod of Mainstay.
 	EnforcementInProcess Enforcement = "InProcess"
-	// EnforcementWebhook: the rule uses what the API server cannot evaluate.
-	// Mainstay serves no webhook: the rule is not enforced, and condition
-	// Enforced says by what.
+	// EnforcementWebhook: Mainstay's webhook, because the rule uses what the API
+	// server cannot evaluate. It does not reach the recovery path.
 	EnforcementWebhook Enforcement = "Webhook"
 	// EnforcementAuditOnly: nothing does, the rule has no mode Admission.
 	EnforcementAuditOnly Enforcement = "AuditOnly"
