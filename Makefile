@@ -47,6 +47,11 @@ test: binaries ## Run every test, on real control planes, with coverage of contr
 fuzz: binaries ## Compare API server, audit and command line on random rules (MINUTES=60, SEED=)
 	FUZZ_MINUTES=$(or $(MINUTES),60) FUZZ_SEED=$(SEED) $(GO) test -count 1 -timeout 0 -run TestPlanes/random ./controller/internal/policy
 
+# The suites whose answer depends on the API server's version.
+oldest: ## Run the corpus and the program's suites on Kubernetes 1.34, the oldest that is supported
+	MAINSTAY_KUBERNETES=1.34 $(GO) run ./test/cluster/cmd/tool control-plane
+	MAINSTAY_KUBERNETES=1.34 $(GO) test -count 1 -timeout 30m -parallel 8 ./controller/internal/policy ./controller/internal/manager ./test/lockout ./test/integration/...
+
 bench: ## Run the benchmarks and write build/bench/*.json (RUNS=3)
 	@set -e; for dir in test/bench/*/; do \
 		if [ -f "$$dir/main.go" ]; then echo "$(GO) run ./$$dir"; $(GO) run "./$$dir" -runs $(or $(RUNS),3) -out build/bench; fi; \
@@ -157,4 +162,4 @@ gen=$(call tool,controller-gen); \
 "$$gen" rbac:roleName=mainstay paths=$(INTERNAL) output:rbac:dir=$(3)
 endef
 
-.PHONY: help build demo test fuzz bench e2e drill real verify image generate generated overlays lint fmt binaries e2e-binaries e2e-packages cluster clean
+.PHONY: help build demo test fuzz oldest bench e2e drill real verify image generate generated overlays lint fmt binaries e2e-binaries e2e-packages cluster clean

@@ -1,6 +1,13 @@
 package tools
 
-import "strings"
+import (
+	"os"
+	"strings"
+)
+
+// EnvKubernetes names the variable that has another minor version of the control
+// plane, as in 1.34: one that a module kubernetes-<version> pins.
+const EnvKubernetes = "MAINSTAY_KUBERNETES"
 
 // Tool is a program of one of the modules below tools/.
 type Tool struct {
@@ -67,9 +74,13 @@ func catalogue() []Tool {
 // find returns the tool of that name.
 func find(name string) (Tool, bool) {
 	for _, t := range catalogue() {
-		if t.Name == name {
-			return t, true
+		if t.Name != name {
+			continue
 		}
+		if version := os.Getenv(EnvKubernetes); version != "" && t.Module == "kubernetes" {
+			t.Module += "-" + version
+		}
+		return t, true
 	}
 	return Tool{}, false
 }
@@ -89,8 +100,8 @@ func (t Tool) added() map[string]string {
 // clients refuse it or warn.
 func (t Tool) ldflags(version string) string {
 	flags := []string{"-s", "-w"}
-	switch t.Module {
-	case "kubernetes", "kubernetes-node":
+	switch {
+	case strings.HasPrefix(t.Module, "kubernetes"):
 		major, rest, _ := strings.Cut(strings.TrimPrefix(version, "v"), ".")
 		minor, _, _ := strings.Cut(rest, ".")
 		for _, pkg := range []string{"k8s.io/component-base/version", "k8s.io/client-go/pkg/version"} {
@@ -99,7 +110,7 @@ func (t Tool) ldflags(version string) string {
 				"-X", pkg+".gitMajor="+major,
 				"-X", pkg+".gitMinor="+minor)
 		}
-	case "flux-operator":
+	case t.Module == "flux-operator":
 		flags = append(flags, "-X", "main.VERSION="+version)
 	}
 	return strings.Join(flags, " ")
