@@ -3,6 +3,7 @@ package policy
 import (
 	"context"
 	"fmt"
+	"strings"
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -98,11 +99,14 @@ func (r *Reconciler) Reconcile(ctx context.Context, key rule.Key) (ctrl.Result, 
 		RecoveryNamespaces: r.RecoveryNamespaces, Now: now, PolicyOwner: ofPolicies, BindingOwner: ofBindings,
 	})
 	if refusal != nil {
-		if refusal.Reason == v1alpha1.ReasonNeedsWebhook {
-			report.Enforcement = v1alpha1.EnforcementWebhook
-		}
 		r.keep(key, report, refusal)
 		return ctrl.Result{}, nil
+	}
+	if policy.NeedsWebhook(compiled) {
+		report.Enforcement = v1alpha1.EnforcementWebhook
+		report.Enforced, report.Reason = metav1.ConditionFalse, v1alpha1.ReasonNeedsWebhook
+		report.Message = "the API server cannot evaluate " + strings.Join(compiled.Beyond(), " and ") + ": the rule takes the webhook"
+		return r.release(ctx, key, report)
 	}
 	report.Enforcement = v1alpha1.EnforcementInProcess
 	return r.enforce(ctx, key, objects, report, now)
