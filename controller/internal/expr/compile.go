@@ -55,6 +55,7 @@ func (p place) mistake(kind Kind, value, message string) *Error {
 // compilation is the compiling of one Source.
 type compilation struct {
 	requestsOnly      bool
+	noRefsInMessages  bool
 	matchEnv, ruleEnv *cel.Env
 	variablesType     *apiservercel.DeclType
 	reads             *reads
@@ -68,6 +69,7 @@ func (c *Compiler) compile(source *Source) (*Program, Errors) {
 		variablesType: apiservercel.NewObjectType(variablesTypeName, map[string]*apiservercel.DeclField{}),
 		reads:         newReads(source.Refs, c.base.HasFunction),
 	}
+	work.noRefsInMessages = source.NoRefsInMessages
 	if source.RequestsOnly {
 		work.matchEnv = c.requestEnv
 	}
@@ -206,8 +208,17 @@ func (w *compilation) expression(env *cel.Env, at place, text string) (step, *ce
 // a real request has.
 func (w *compilation) follow(at place, text string, checked *cel.Ast) *Error {
 	native := checked.NativeRep()
-	w.reads.requestUses = w.reads.requestUses[:0]
+	w.reads.requestUses, w.reads.refUses = w.reads.requestUses[:0], w.reads.refUses[:0]
 	value := w.reads.follow(native.Expr(), nil)
+	mistakeAt := func(id int64, message string) *Error {
+		mistake := at.mistake(Invalid, text, message)
+		location := native.SourceInfo().GetStartLocation(id)
+		mistake.Line, mistake.Column = location.Line(), location.Column()+1
+		return mistake
+	}
+	if at.field == "messageExpression" && w.noRefsInMessages && len(w.reads.refUses) > 0 {
+		return mistakeAt(w.reads.refUses[0], refsInMessage)
+	}
 	for _, use := range w.reads.requestUses {
 		message := ""
 		switch use.field {
@@ -222,14 +233,14 @@ func (w *compilation) follow(at place, text string, checked *cel.Ast) *Error {
 			w.reads.requestOnly[strings.TrimSuffix("request."+use.field, ".")] = true
 			continue
 		}
-		mistake := at.mistake(Invalid, text, message)
-		location := native.SourceInfo().GetStartLocation(use.id)
-		mistake.Line, mistake.Column = location.Line(), location.Column()+1
-		return mistake
+		return mistakeAt(use.id, message)
 	}
 	if at.variable != "" {
 		// How much of a variable's value is read shows where it is used.
 		w.reads.variables[at.variable] = value
+		if len(w.reads.refUses) > 0 {
+			w.reads.refVariables[at.variable] = true
+		}
 		return nil
 	}
 	value.whole()
@@ -269,6 +280,9 @@ func IsIdentifier(name string) bool {
 
 // onlyRequests ends messages about what an object that exists does not have.
 const onlyRequests = " has no meaning outside admission: only a rule whose modes are [Admission] may use it"
+
+// refsInMessage refuses a message that would show what its author may not read.
+const refsInMessage = "refs cannot be used here: the message of a namespaced Rule with mode Admission would show objects that its author may not read"
 
 // explain says more about names that exist upstream or in other places of a
 // rule.

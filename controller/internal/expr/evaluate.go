@@ -22,8 +22,13 @@ type Refs interface {
 
 // Input is what one evaluation sees. Nothing of it is changed.
 type Input struct {
-	// Object is the content of the object.
+	// Object is the content of the object; nil for a request that has none.
 	Object map[string]any
+	// OldObject is the content of the object as it was; nil for none.
+	OldObject map[string]any
+	// Request is the content of the variable request, as the API server has
+	// it. With nil the object is judged as if it were created now.
+	Request map[string]any
 	// Resource of the object.
 	Resource schema.GroupVersionResource
 	// Namespace is the content of the object's Namespace, nil for an object
@@ -309,8 +314,14 @@ func (e *evaluation) ResolveName(name string) (any, bool) {
 		}
 		return e.in.Object, true
 	case oldObjectVar:
-		return nil, true
+		if e.in.OldObject == nil {
+			return nil, true
+		}
+		return e.in.OldObject, true
 	case requestVar:
+		if e.in.Request != nil {
+			return e.in.Request, true
+		}
 		if e.request == nil {
 			e.request = requestOf(e.in)
 		}

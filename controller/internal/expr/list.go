@@ -1,6 +1,8 @@
 package expr
 
 import (
+	"slices"
+
 	"github.com/google/cel-go/common/types"
 	"github.com/google/cel-go/common/types/ref"
 )
@@ -10,22 +12,52 @@ import (
 // same list makes it once. It may be shared between goroutines; the objects
 // must not change any more. The zero List is empty.
 type List struct {
-	val ref.Val
-	len int
+	val    ref.Val
+	values []ref.Val
 }
 
 // NewList makes a list of the contents of unstructured objects.
 func NewList(objects []map[string]any) List {
 	values := make([]ref.Val, len(objects))
 	for i, object := range objects {
-		values[i] = types.NewStringInterfaceMap(types.DefaultTypeAdapter, object)
+		values[i] = valueOf(object)
 	}
-	return List{val: types.NewRefValList(types.DefaultTypeAdapter, values), len: len(objects)}
+	return listWith(values)
+}
+
+func listWith(values []ref.Val) List {
+	return List{val: types.NewRefValList(types.DefaultTypeAdapter, values), values: values}
+}
+
+func valueOf(object map[string]any) ref.Val {
+	return types.NewStringInterfaceMap(types.DefaultTypeAdapter, object)
+}
+
+// Replaced is a list with another object in the place of the one at i.
+func (l List) Replaced(i int, object map[string]any) List {
+	values := slices.Clone(l.values)
+	values[i] = valueOf(object)
+	return listWith(values)
+}
+
+// Inserted is a list with one more object, at i.
+func (l List) Inserted(i int, object map[string]any) List {
+	values := make([]ref.Val, 0, len(l.values)+1)
+	values = append(values, l.values[:i]...)
+	values = append(values, valueOf(object))
+	return listWith(append(values, l.values[i:]...))
+}
+
+// Removed is a list without the object at i.
+func (l List) Removed(i int) List {
+	values := make([]ref.Val, 0, len(l.values)-1)
+	values = append(values, l.values[:i]...)
+	return listWith(append(values, l.values[i+1:]...))
 }
 
 // Len is the number of objects.
 func (l List) Len() int {
-	return l.len
+	return len(l.values)
 }
 
 func (l List) value() ref.Val {

@@ -95,6 +95,11 @@ type reads struct {
 	// requestUses are where request is used, for the error about the fields
 	// that only a real request has.
 	requestUses []requestUse
+
+	// refUses are where refs, or a variable that uses them, is used, and
+	// refVariables those variables.
+	refUses      []int64
+	refVariables map[string]bool
 }
 
 // requestUse is one selection of a field of request, or with an empty field
@@ -115,6 +120,8 @@ func newReads(refs []string, known func(function string) bool) *reads {
 		refs:        make(map[string]*node, len(refs)),
 		variables:   map[string]places{},
 		usesRefs:    map[string]bool{},
+
+		refVariables: map[string]bool{},
 	}
 	for _, name := range refs {
 		r.refs[name] = &node{}
@@ -195,7 +202,11 @@ func (r *reads) ident(e ast.Expr, scope *locals) places {
 		for _, value := range r.variables {
 			value.whole()
 		}
+		if len(r.refVariables) > 0 {
+			r.refUses = append(r.refUses, e.ID())
+		}
 	case refsVar:
+		r.refUses = append(r.refUses, e.ID())
 		r.beyond[refsVar] = true
 		for ref, n := range r.refs {
 			r.usesRefs[ref] = true
@@ -235,6 +246,9 @@ func (r *reads) rootField(id int64, operand ast.Expr, name string, scope *locals
 	switch root {
 	case variablesVar:
 		value, ok := r.variables[fieldName(name)]
+		if r.refVariables[fieldName(name)] {
+			r.refUses = append(r.refUses, id)
+		}
 		return value, ok
 	case refsVar:
 		n, ok := r.refs[fieldName(name)]
@@ -242,6 +256,7 @@ func (r *reads) rootField(id int64, operand ast.Expr, name string, scope *locals
 			return places{}, false
 		}
 		r.usesRefs[fieldName(name)] = true
+		r.refUses = append(r.refUses, id)
 		r.beyond[refsVar+"."+fieldName(name)] = true
 		return places{elem: &places{nodes: []*node{n}}}, true
 	case requestVar:

@@ -20,6 +20,9 @@ type Source struct {
 	// RequestsOnly says that nothing but real requests is judged: expressions
 	// see authorizer, and all of request.
 	RequestsOnly bool
+	// NoRefsInMessages refuses messageExpressions that use refs, by themselves
+	// or through variables.
+	NoRefsInMessages bool
 }
 
 // key identifies the text: every part with its length before it, so that two
@@ -35,6 +38,7 @@ func (s *Source) key() string {
 		b.WriteString(t)
 	}
 	text(strconv.FormatBool(s.RequestsOnly))
+	text(strconv.FormatBool(s.NoRefsInMessages))
 	count(len(s.MatchConditions))
 	for i := range s.MatchConditions {
 		text(s.MatchConditions[i].Name)

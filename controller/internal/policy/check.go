@@ -2,6 +2,7 @@ package policy
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/mainstay-dev/mainstay/controller/api/v1alpha1"
@@ -18,7 +19,10 @@ const (
 	ownPrefix = "mainstay.dev/"
 )
 
-// Refusal is why the API server cannot enforce a rule.
+// authorizer is what only the API server's own policies have.
+const authorizer = "authorizer"
+
+// Refusal is why a rule cannot be enforced.
 type Refusal struct {
 	// Reason of the conditions that report it.
 	Reason string
@@ -26,16 +30,39 @@ type Refusal struct {
 	Message string
 }
 
-// Check says why a rule with mode Admission cannot be enforced by the API
-// server; nil where it can, or does not have to.
+// NeedsWebhook says whether requests are judged by the webhook: the rule has
+// mode Admission, and the API server cannot evaluate its expressions.
+func NeedsWebhook(r *rule.Rule) bool {
+	return r.Enforces() && len(r.Beyond()) > 0
+}
+
+// Check says why a rule with mode Admission cannot be enforced, by the API
+// server or by the webhook; nil where it can, or does not have to.
 func Check(r *rule.Rule) *Refusal {
 	if !r.Enforces() {
 		return nil
 	}
-	if beyond := r.Beyond(); len(beyond) > 0 {
-		return &Refusal{Reason: v1alpha1.ReasonNeedsWebhook, Message: fmt.Sprintf(
-			"spec.modes: Admission needs expressions that the API server can evaluate, and these use %s, which takes a webhook that Mainstay does not have: "+
-				"leave out the mode or what it is asked for", strings.Join(beyond, " and "))}
+	if refusal := checkExpressions(r); refusal != nil {
+		return refusal
+	}
+	if len(constraintsOf(r).ResourceRules) == 0 {
+		return invalid("spec.matchConstraints.resourceRules: all entries have the scope Cluster, and a namespaced Rule matches nothing of that")
+	}
+	if onlyOwnKinds(r) {
+		return invalid("spec.matchConstraints.resourceRules: no request about Mainstay's own kinds is judged, so that any rule can be mended: leave out mode Admission")
+	}
+	return nil
+}
+
+// checkExpressions says why what judges the requests cannot have the rule's
+// expressions.
+func checkExpressions(r *rule.Rule) *Refusal {
+	if NeedsWebhook(r) {
+		if slices.Contains(r.RequestOnly(), authorizer) {
+			return invalid("spec: the expressions use %s, which takes the webhook, and authorizer, which only the API server has: leave out one of them, or make two rules of this one",
+				strings.Join(r.Beyond(), " and "))
+		}
+		return nil
 	}
 	conditions := r.Spec().MatchConditions
 	if most := maxConditions - ownConditions; len(conditions) > most {
@@ -46,12 +73,6 @@ func Check(r *rule.Rule) *Refusal {
 			return invalid("spec.matchConditions[%d].name: names that begin with %s are Mainstay's own with mode Admission: rename %q",
 				i, ownPrefix, conditions[i].Name)
 		}
-	}
-	if len(constraintsOf(r).ResourceRules) == 0 {
-		return invalid("spec.matchConstraints.resourceRules: all entries have the scope Cluster, and a namespaced Rule matches nothing of that")
-	}
-	if onlyOwnKinds(r) {
-		return invalid("spec.matchConstraints.resourceRules: no request about Mainstay's own kinds is judged, so that any rule can be mended: leave out mode Admission")
 	}
 	return nil
 }

@@ -3,8 +3,9 @@ package policy
 import (
 	"crypto/sha256"
 	"encoding/hex"
-	"encoding/json"
 	"slices"
+	"strconv"
+	"strings"
 
 	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -12,37 +13,50 @@ import (
 	"github.com/mainstay-dev/mainstay/controller/internal/rule"
 )
 
-// NeedsWebhook says whether a rule judges requests by what the API server does
-// not have.
-func NeedsWebhook(r *rule.Rule) bool {
-	return r.Enforces() && len(r.Beyond()) > 0
-}
-
-// Group is a short name, fit for a DNS label, of what rules have in common that
-// may be one entry of the webhook configuration: what becomes of a request where
-// nobody answers, and which requests are asked about.
-func Group(r *rule.Rule) string {
-	constraints := constraintsOf(r)
-	content, err := json.Marshal(struct {
-		Failure    admissionregistrationv1.FailurePolicyType
-		Namespaces *metav1.LabelSelector
-		Objects    *metav1.LabelSelector
-		Conditions []admissionregistrationv1.MatchCondition
-	}{effectiveFailurePolicy(r), constraints.NamespaceSelector, constraints.ObjectSelector, pushedDown(r)})
-	if err != nil {
-		// Strings and lists of strings can always be written.
-		return "invalid"
-	}
-	sum := sha256.Sum256(content)
-	return "g" + hex.EncodeToString(sum[:10])
-}
-
-// effectiveFailurePolicy is what an answer that cannot be had means: nobody is
-// refused for the sake of a rule that refuses nothing.
-func effectiveFailurePolicy(r *rule.Rule) admissionregistrationv1.FailurePolicyType {
-	actions := r.Spec().ValidationActions
-	if len(actions) > 0 && !slices.Contains(actions, admissionregistrationv1.Deny) {
+// EffectiveFailurePolicy is what becomes of a request where a rule cannot be
+// evaluated, or nobody is there to do it. Nobody waits behind a warning: a rule
+// that denies nothing has Ignore.
+func EffectiveFailurePolicy(r *rule.Rule) admissionregistrationv1.FailurePolicyType {
+	if !slices.Contains(ActionsOf(r), admissionregistrationv1.Deny) {
 		return admissionregistrationv1.Ignore
 	}
 	return failurePolicyOf(r)
+}
+
+// ActionsOf are the validation actions of a rule: without any it denies.
+func ActionsOf(r *rule.Rule) []admissionregistrationv1.ValidationAction {
+	if actions := r.Spec().ValidationActions; len(actions) > 0 {
+		return actions
+	}
+	return []admissionregistrationv1.ValidationAction{admissionregistrationv1.Deny}
+}
+
+// Group names the rules that can be asked by one entry of a webhook
+// configuration: those with the same effective failure policy, namespaceSelector,
+// objectSelector and match conditions, where the API server asks those itself. It is a DNS label, and the same for the same spec whoever
+// computes it: it stands in URLs that one replica writes and another one serves.
+func Group(r *rule.Rule) string {
+	constraints := &r.Spec().MatchConstraints
+	parts := []string{selectorText(constraints.NamespaceSelector), selectorText(constraints.ObjectSelector)}
+	if key := r.Key(); key.Kind == rule.KindRule {
+		parts[0] = "namespace " + key.Namespace
+	}
+	for _, condition := range pushedDown(r) {
+		parts = append(parts, strconv.Quote(condition.Name), strconv.Quote(condition.Expression))
+	}
+	sum := sha256.Sum256([]byte(strings.Join(parts, "\n")))
+	return strings.ToLower(string(EffectiveFailurePolicy(r))) + "-" + hex.EncodeToString(sum[:8])
+}
+
+// selectorText is the same for two selectors that select the same by the same
+// requirements, in whatever order they are written.
+func selectorText(s *metav1.LabelSelector) string {
+	if s == nil {
+		return ""
+	}
+	selector, err := metav1.LabelSelectorAsSelector(s)
+	if err != nil {
+		return metav1.FormatLabelSelector(s) // it does not compile, and has no group
+	}
+	return selector.String()
 }

@@ -15,7 +15,7 @@ import (
 // and how to see more of it. What a messageExpression gives has both, too; the
 // message stands in where that is empty or of several lines, as for any policy.
 func validationsOf(r *rule.Rule) []admissionregistrationv1.Validation {
-	before, after := frame(r.Key())
+	before, after := Frame(r.Key())
 	var out []admissionregistrationv1.Validation
 	for _, validation := range r.Spec().Validations {
 		message := strings.Join(strings.Fields(validation.Message), " ")
@@ -34,8 +34,8 @@ func validationsOf(r *rule.Rule) []admissionregistrationv1.Validation {
 	return out
 }
 
-// frame is what stands around every message of a rule.
-func frame(key rule.Key) (before, after string) {
+// Frame is what stands around every message of a rule.
+func Frame(key rule.Key) (before, after string) {
 	if key.Kind == rule.KindRule {
 		return fmt.Sprintf("Rule %s/%s: ", key.Namespace, key.Name), fmt.Sprintf(" (kubectl -n %s describe mrule %s)", key.Namespace, key.Name)
 	}

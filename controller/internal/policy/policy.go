@@ -36,8 +36,8 @@ type Objects struct {
 	NextExpiry time.Time
 }
 
-// Compile returns what enforces a rule, or why the API server cannot. A rule
-// without mode Admission has nothing to enforce.
+// Compile returns what enforces a rule, or why nothing can. There is nothing of
+// a rule without mode Admission, and of one that the webhook enforces.
 func Compile(r *rule.Rule, opts Options) (*Objects, *Refusal) {
 	out := &Objects{}
 	if !r.Enforces() {
@@ -45,6 +45,9 @@ func Compile(r *rule.Rule, opts Options) (*Objects, *Refusal) {
 	}
 	if refusal := Check(r); refusal != nil {
 		return nil, refusal
+	}
+	if NeedsWebhook(r) {
+		return out, nil
 	}
 	out.NextExpiry, _ = r.NextExpiry(opts.Now)
 	reach := newReach(constraintsOf(r), opts.RecoveryNamespaces)
@@ -88,15 +91,11 @@ func (o *Objects) addPolicy(r *rule.Rule, opts Options, name string, failure adm
 }
 
 func (o *Objects) addBinding(r *rule.Rule, opts Options, name, policy string, resources *admissionregistrationv1.MatchResources) {
-	actions := r.Spec().ValidationActions
-	if len(actions) == 0 {
-		actions = []admissionregistrationv1.ValidationAction{admissionregistrationv1.Deny}
-	}
 	o.Bindings = append(o.Bindings, &admissionregistrationv1.ValidatingAdmissionPolicyBinding{
 		TypeMeta:   typeMeta("ValidatingAdmissionPolicyBinding"),
 		ObjectMeta: objectMeta(r.Key(), name, opts.BindingOwner),
 		Spec: admissionregistrationv1.ValidatingAdmissionPolicyBindingSpec{
-			PolicyName: policy, ValidationActions: actions, MatchResources: resources,
+			PolicyName: policy, ValidationActions: ActionsOf(r), MatchResources: resources,
 		},
 	})
 }

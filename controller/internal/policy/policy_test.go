@@ -283,10 +283,10 @@ func TestRefusals(t *testing.T) {
 		"references, without the mode": {
 			rule: ofCluster(t, pods().Modes(v1alpha1.ModeAudit).Refer("pods", "v1", "Pod").Validate("refs.pods.size() == 0", "").Obj()),
 		},
-		"references and a helper": {
-			rule: ofCluster(t, pods().Refer("pods", "v1", "Pod").Validate("refs.pods.exists(p, selectorMatches(p.spec.selector, {}))", "").Obj()),
-			want: &policy.Refusal{Reason: "NeedsWebhook", Message: "spec.modes: Admission needs expressions that the API server can evaluate, and these use refs.pods and selectorMatches, " +
-				"which takes a webhook that Mainstay does not have: leave out the mode or what it is asked for"},
+		"who asks, and references": {
+			rule: ofCluster(t, pods().Refer("pods", "v1", "Pod").Validate("refs.pods.size() == 0 && authorizer.requestResource.check('x').allowed()", "").Obj()),
+			want: &policy.Refusal{Reason: "InvalidSpec", Message: "spec: the expressions use refs.pods, which takes the webhook, and authorizer, which only the API server has: " +
+				"leave out one of them, or make two rules of this one"},
 		},
 		"too many conditions": {
 			rule: ofCluster(t, conditions(63)),

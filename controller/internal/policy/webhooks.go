@@ -200,7 +200,7 @@ func (e *entry) add(other *entry) {
 // webhook is the entry as the API server stores it, every default spelled out.
 func (e *entry) webhook(name string, opts WebhookOptions) admissionregistrationv1.ValidatingWebhook {
 	constraints := guardedConstraints(e.rule, opts.RecoveryNamespaces)
-	failure := effectiveFailurePolicy(e.rule)
+	failure := EffectiveFailurePolicy(e.rule)
 	return webhook(name, failure, reviewTimeout, opts.Client(AdmitPath+e.group), admissionregistrationv1.ValidatingWebhook{
 		NamespaceSelector: constraints.NamespaceSelector,
 		ObjectSelector:    constraints.ObjectSelector,

@@ -150,13 +150,13 @@ func TestWebhookEntriesAreShared(t *testing.T) {
 		a, b *v1alpha1.ClusterRule
 		want int
 	}{
-		"alike":                           {pods("a").Obj(), counts("b").Match("apps", "v1", "deployments").Obj(), 1},
-		"another failure policy":          {pods("a").Obj(), ignored, 2},
-		"one that denies nothing":         {pods("a").Obj(), audited, 2},
-		"two that nobody has to wait for": {ignored, pods("c").Actions(admissionregistrationv1.Warn).Obj(), 1},
-		"other namespaces":                {pods("a").Obj(), pods("b").NamespaceLabels("team", "web").Obj(), 2},
-		"other conditions":                {pods("a").Obj(), conditional, 2},
-		"other versions":                  {v1, v2, 2},
+		"alike":                     {pods("a").Obj(), counts("b").Match("apps", "v1", "deployments").Obj(), 1},
+		"another failure policy":    {pods("a").Obj(), ignored, 2},
+		"one that denies nothing":   {pods("a").Obj(), audited, 2},
+		"two that nobody waits for": {ignored, pods("c").Actions(admissionregistrationv1.Warn).Obj(), 1},
+		"other namespaces":          {pods("a").Obj(), pods("b").NamespaceLabels("team", "web").Obj(), 2},
+		"other conditions":          {pods("a").Obj(), conditional, 2},
+		"other versions":            {v1, v2, 2},
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {

@@ -68,7 +68,7 @@ func (r *Rule) Evaluate(ctx context.Context, in Input) (finding Finding) {
 	if len(r.references) > 0 && in.Refs != nil {
 		input.Refs = &lists{rule: r, refs: in.Refs, namespace: in.Object.GetNamespace()}
 	}
-	if exception := r.exceptionFor(in.Object, in.Now); exception != nil {
+	if exception := r.exceptionFor(in.Object.GetNamespace(), in.Object.GetName(), in.Now); exception != nil {
 		return r.skip(ctx, input, exception)
 	}
 	return r.findingOf(r.program.Evaluate(ctx, input))
@@ -87,11 +87,11 @@ func (l *lists) List(name string) (expr.List, error) {
 	return l.refs.List(l.rule.references[l.rule.referenceIndex[name]], l.namespace)
 }
 
-func (r *Rule) exceptionFor(obj *unstructured.Unstructured, now time.Time) *v1alpha1.Exception {
+func (r *Rule) exceptionFor(namespace, name string, now time.Time) *v1alpha1.Exception {
 	if len(r.exceptions) == 0 {
 		return nil
 	}
-	for _, exception := range r.exceptions[objectKey{namespace: obj.GetNamespace(), name: obj.GetName()}] {
+	for _, exception := range r.exceptions[objectKey{namespace: namespace, name: name}] {
 		if exception.Expires == nil || exception.Expires.After(now) {
 			return exception
 		}

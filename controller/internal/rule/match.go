@@ -139,24 +139,25 @@ func coversOperation(entry *admissionregistrationv1.NamedRuleWithOperations, ope
 }
 
 func coversResource(entry *admissionregistrationv1.NamedRuleWithOperations, gvr schema.GroupVersionResource, namespaced bool) bool {
-	if scope := entry.Scope; scope != nil {
-		switch *scope {
-		case admissionregistrationv1.ClusterScope:
-			if namespaced {
-				return false
-			}
-		case admissionregistrationv1.NamespacedScope:
-			if !namespaced {
-				return false
-			}
-		case admissionregistrationv1.AllScopes:
-		}
-	}
-	return covers(entry.APIGroups, gvr.Group) && covers(entry.APIVersions, gvr.Version) &&
+	return coversScope(entry.Scope, namespaced) && covers(entry.APIGroups, gvr.Group) && covers(entry.APIVersions, gvr.Version) &&
 		slices.ContainsFunc(entry.Resources, func(pattern string) bool {
 			name, _, _ := strings.Cut(pattern, "/")
 			return wholeObjects(pattern) && (name == "*" || name == gvr.Resource)
 		})
+}
+
+func coversScope(scope *admissionregistrationv1.ScopeType, namespaced bool) bool {
+	if scope == nil {
+		return true
+	}
+	switch *scope {
+	case admissionregistrationv1.ClusterScope:
+		return !namespaced
+	case admissionregistrationv1.NamespacedScope:
+		return namespaced
+	case admissionregistrationv1.AllScopes:
+	}
+	return true
 }
 
 func covers(patterns []string, value string) bool {

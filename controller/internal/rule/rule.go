@@ -126,6 +126,11 @@ func (r *Rule) NeedsNamespace() bool {
 	return !r.namespaceSelector.Empty() || r.program.UsesNamespace()
 }
 
+// ReadsNamespace says whether an expression reads namespaceObject.
+func (r *Rule) ReadsNamespace() bool {
+	return r.program.UsesNamespace()
+}
+
 // NextExpiry is when the next exception lapses after now, if any does.
 func (r *Rule) NextExpiry(now time.Time) (time.Time, bool) {
 	var next time.Time

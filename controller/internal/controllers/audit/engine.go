@@ -218,7 +218,7 @@ func (e *Engine) ObjectChanged(gvr schema.GroupVersionResource, old, obj *unstru
 			s.pending.namespace(name)
 		}
 		for _, ref := range s.references {
-			if ref.gvr != gvr || !selected(ref.Selector, old, obj) {
+			if ref.Resource != gvr || !selected(ref.Selector, old, obj) {
 				continue
 			}
 			if ref.Namespaces.Same && namespace != "" {

@@ -52,13 +52,6 @@ func (p *pending) object(ref objectRef) {
 	p.objects[ref] = struct{}{}
 }
 
-// reference is a rule's reference and the resource that it is served as.
-type reference struct {
-	rule.Reference
-	gvr        schema.GroupVersionResource
-	namespaced bool
-}
-
 // state is what the engine knows of one generation of one rule.
 type state struct {
 	uid        types.UID
@@ -75,7 +68,7 @@ type state struct {
 	// matches and references are the served resources; absent says what is not
 	// served, and refused what a namespaced Rule may not refer to.
 	matches    []rule.APIResource
-	references []reference
+	references []rule.Resolved
 	absent     []string
 	refused    []string
 
@@ -121,21 +114,9 @@ func (s *state) resolve(objects Objects) informer.Wants {
 		s.refused = append(s.refused, fmt.Sprintf("matchConstraints.resourceRules match %d resources: one rule may match %d, name those that it is about",
 			len(s.matches), maxResources))
 	}
-	for _, ref := range s.rule.References() {
-		i := slices.IndexFunc(served, func(r informer.Resource) bool {
-			return r.Group == ref.GVK.Group && r.Version == ref.GVK.Version && r.Kind == ref.GVK.Kind
-		})
-		switch {
-		case i < 0:
-			s.absent = append(s.absent, fmt.Sprintf("refs.%s refers to kind %s of %s, which the API server does not serve",
-				ref.Name, ref.GVK.Kind, ref.GVK.GroupVersion()))
-		case s.rule.Key().Kind == rule.KindRule && !served[i].Namespaced:
-			s.refused = append(s.refused, fmt.Sprintf("refs.%s refers to the cluster-scoped kind %s: a namespaced Rule refers to its own namespace only",
-				ref.Name, ref.GVK.Kind))
-		default:
-			s.references = append(s.references, reference{Reference: ref, gvr: served[i].GroupVersionResource, namespaced: served[i].Namespaced})
-		}
-	}
+	var refused []string
+	s.references, s.absent, refused = s.rule.Resolve(resources)
+	s.refused = append(s.refused, refused...)
 	if !s.usable() {
 		return nil
 	}
@@ -151,7 +132,7 @@ func (s *state) resolve(objects Objects) informer.Wants {
 		want(match.GroupVersionResource, s.rule.Reads())
 	}
 	for _, ref := range s.references {
-		want(ref.gvr, s.rule.ReadsOf(ref.Name))
+		want(ref.Resource, s.rule.ReadsOf(ref.Name))
 	}
 	if len(s.matches) > 0 && s.rule.NeedsNamespace() {
 		want(namespaces, expr.WholeObject())
@@ -181,7 +162,7 @@ func (s *state) reads() []schema.GroupVersionResource {
 func (s *state) background() []schema.GroupVersionResource {
 	var needed []schema.GroupVersionResource
 	for _, ref := range s.references {
-		needed = append(needed, ref.gvr)
+		needed = append(needed, ref.Resource)
 	}
 	if s.rule.NeedsNamespace() {
 		needed = append(needed, namespaces)

@@ -98,11 +98,13 @@ func (r *Reconciler) Reconcile(ctx context.Context, key rule.Key) (ctrl.Result, 
 		RecoveryNamespaces: r.RecoveryNamespaces, Now: now, PolicyOwner: ofPolicies, BindingOwner: ofBindings,
 	})
 	if refusal != nil {
-		if refusal.Reason == v1alpha1.ReasonNeedsWebhook {
-			report.Enforcement = v1alpha1.EnforcementWebhook
-		}
 		r.keep(key, report, refusal)
 		return ctrl.Result{}, nil
+	}
+	if policy.NeedsWebhook(compiled) {
+		// The webhook's controller speaks of it.
+		r.reports.forget(key)
+		return ctrl.Result{}, r.keepOnly(ctx, key, nil)
 	}
 	report.Enforcement = v1alpha1.EnforcementInProcess
 	return r.enforce(ctx, key, objects, report, now)
