@@ -1,6 +1,8 @@
 package manager
 
 import (
+	"maps"
+
 	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -12,30 +14,30 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/mainstay-dev/mainstay/controller/api/v1alpha1"
+	"github.com/mainstay-dev/mainstay/controller/internal/certs"
 	"github.com/mainstay-dev/mainstay/controller/internal/gate"
 )
 
 // cacheOptions keep what the controllers read. Interventions are read in
 // Mainstay's own namespace only: elsewhere nobody's claim counts. Of admission
-// policies those of rules are read, and nobody else's, and of ConfigMaps the one that
-// keeps the gates open.
+// policies those of rules are read, and nobody else's, of ConfigMaps the one that
+// keeps the gates open, and of Secrets the one that certs keeps.
 func cacheOptions(namespace string) cache.Options {
 	ofRules := cache.ByObject{Label: labels.SelectorFromSet(labels.Set{v1alpha1.LabelManagedBy: v1alpha1.ManagedBy})}
-	return cache.Options{
-		DefaultTransform: strip,
-		ByObject: map[client.Object]cache.ByObject{
-			&corev1.Pod{}:        {Transform: stripPod},
-			&corev1.Node{}:       {Transform: stripNode},
-			&appsv1.ReplicaSet{}: {Transform: stripReplicaSet},
-			&admissionregistrationv1.ValidatingAdmissionPolicy{}:        ofRules,
-			&admissionregistrationv1.ValidatingAdmissionPolicyBinding{}: ofRules,
-			&corev1.ConfigMap{}: {
-				Namespaces: map[string]cache.Config{namespace: {}},
-				Field:      fields.OneTermEqualSelector(metav1.ObjectNameField, gate.RecordName),
-			},
-			&v1alpha1.Intervention{}: {Namespaces: map[string]cache.Config{namespace: {}}},
+	byObject := map[client.Object]cache.ByObject{
+		&corev1.Pod{}:        {Transform: stripPod},
+		&corev1.Node{}:       {Transform: stripNode},
+		&appsv1.ReplicaSet{}: {Transform: stripReplicaSet},
+		&admissionregistrationv1.ValidatingAdmissionPolicy{}:        ofRules,
+		&admissionregistrationv1.ValidatingAdmissionPolicyBinding{}: ofRules,
+		&corev1.ConfigMap{}: {
+			Namespaces: map[string]cache.Config{namespace: {}},
+			Field:      fields.OneTermEqualSelector(metav1.ObjectNameField, gate.RecordName),
 		},
+		&v1alpha1.Intervention{}: {Namespaces: map[string]cache.Config{namespace: {}}},
 	}
+	maps.Copy(byObject, certs.Watched(namespace))
+	return cache.Options{DefaultTransform: strip, ByObject: byObject}
 }
 
 // strip drops what nobody reads and what is often the larger part of an

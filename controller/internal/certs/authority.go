@@ -1,0 +1,190 @@
+package certs
+
+import (
+	"crypto"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"fmt"
+	"math/big"
+	"net"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/client-go/util/keyutil"
+)
+
+// backdated is how long before it is made a certificate is valid, for machines whose
+// clock is behind; a tenth of its life at most.
+const backdated = 5 * time.Minute
+
+// renewal is what has to be made anew of a Secret.
+type renewal int
+
+const (
+	// renewNothing is for a Secret that will do.
+	renewNothing renewal = iota
+	// renewServing is a new certificate of the same CA.
+	renewServing
+	// renewAll is a new CA, and a new certificate of it.
+	renewAll
+)
+
+// String names the renewal in logs.
+func (r renewal) String() string {
+	switch r {
+	case renewNothing:
+		return "nothing"
+	case renewServing:
+		return "the serving certificate"
+	case renewAll:
+		return "the CA and the serving certificate"
+	default:
+		return "unknown"
+	}
+}
+
+// authority decides what a Secret lacks, and makes it.
+type authority struct {
+	caLife, servingLife time.Duration
+	// names are what the certificate is for, DNS names and IP addresses.
+	names []string
+}
+
+// judge says what has to be made anew, and why.
+func (a authority) judge(m material, now time.Time) (renewal, string) {
+	switch {
+	case len(m.bundle) == 0:
+		return renewAll, "there is no CA"
+	case m.caKey == nil:
+		return renewAll, "the CA has no key"
+	case !m.bundle[0].IsCA:
+		return renewAll, "what should be the CA is none"
+	case now.Before(m.bundle[0].NotBefore):
+		return renewAll, "the CA is not valid yet"
+	case !now.Before(renewAt(m.bundle[0])):
+		return renewAll, "the CA is near its end"
+	}
+	if err := m.verify(now, "", m.bundle[0]); err != nil {
+		return renewServing, "the serving certificate is not valid: " + err.Error()
+	}
+	for _, name := range a.names {
+		if m.pair.Leaf.VerifyHostname(name) != nil {
+			return renewServing, "the serving certificate is not for " + name
+		}
+	}
+	// One that ends with its CA is not renewed for that: the CA is renewed before.
+	if leaf := m.pair.Leaf; !now.Before(renewAt(leaf)) {
+		return renewServing, "the serving certificate is near its end"
+	}
+	return renewNothing, ""
+}
+
+// renewAt is when a third of a certificate's life is left.
+func renewAt(c *x509.Certificate) time.Time {
+	return c.NotAfter.Add(-c.NotAfter.Sub(c.NotBefore) / 3)
+}
+
+// renew returns the data of the Secret that m was read from, with what is made anew.
+func (a authority) renew(m material, what renewal, now time.Time) (map[string][]byte, error) {
+	var (
+		ca     *x509.Certificate
+		caKey  = m.caKey
+		former = m.bundle
+	)
+	if what == renewAll {
+		key, err := newKey()
+		if err != nil {
+			return nil, err
+		}
+		template := template("mainstay-webhook-ca", now, a.caLife)
+		template.IsCA, template.BasicConstraintsValid = true, true
+		template.KeyUsage = x509.KeyUsageCertSign | x509.KeyUsageDigitalSignature
+		if ca, err = sign(template, template, key.Public(), key); err != nil {
+			return nil, fmt.Errorf("make the CA: %w", err)
+		}
+		caKey = key
+	} else {
+		ca, former = m.bundle[0], m.bundle[1:]
+	}
+	key, err := newKey()
+	if err != nil {
+		return nil, err
+	}
+	serving, err := a.serving(ca, caKey, key.Public(), now)
+	if err != nil {
+		return nil, err
+	}
+	caKeyPEM, err := keyutil.MarshalPrivateKeyToPEM(caKey)
+	if err != nil {
+		return nil, fmt.Errorf("encode the CA's key: %w", err)
+	}
+	keyPEM, err := keyutil.MarshalPrivateKeyToPEM(key)
+	if err != nil {
+		return nil, fmt.Errorf("encode the serving certificate's key: %w", err)
+	}
+	return map[string][]byte{
+		KeyCA:                   encode(bundleOf(now, []*x509.Certificate{ca}, former)),
+		KeyCAKey:                caKeyPEM,
+		corev1.TLSCertKey:       encode([]*x509.Certificate{serving}),
+		corev1.TLSPrivateKeyKey: keyPEM,
+	}, nil
+}
+
+func (a authority) serving(ca *x509.Certificate, caKey crypto.Signer, public crypto.PublicKey, now time.Time) (*x509.Certificate, error) {
+	template := template("mainstay-webhook", now, a.servingLife)
+	if template.NotAfter.After(ca.NotAfter) {
+		template.NotAfter = ca.NotAfter
+	}
+	template.KeyUsage = x509.KeyUsageDigitalSignature
+	template.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}
+	for _, name := range a.names {
+		if ip := net.ParseIP(name); ip != nil {
+			template.IPAddresses = append(template.IPAddresses, ip)
+		} else {
+			template.DNSNames = append(template.DNSNames, name)
+		}
+	}
+	serving, err := sign(template, ca, public, caKey)
+	if err != nil {
+		return nil, fmt.Errorf("make the serving certificate: %w", err)
+	}
+	return serving, nil
+}
+
+func newKey() (*ecdsa.PrivateKey, error) {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		return nil, fmt.Errorf("make a key: %w", err)
+	}
+	return key, nil
+}
+
+func template(name string, now time.Time, life time.Duration) *x509.Certificate {
+	return &x509.Certificate{
+		Subject:   pkix.Name{CommonName: name, Organization: []string{"mainstay.dev"}},
+		NotBefore: now.Add(-min(backdated, life/10)),
+		NotAfter:  now.Add(life),
+	}
+}
+
+// sign makes a certificate with a random serial number of 127 bits, as RFC 5280 allows
+// 20 bytes and asks for a positive number.
+func sign(template, parent *x509.Certificate, public crypto.PublicKey, key crypto.Signer) (*x509.Certificate, error) {
+	serial, err := rand.Int(rand.Reader, new(big.Int).Lsh(big.NewInt(1), 127))
+	if err != nil {
+		return nil, err
+	}
+	template.SerialNumber = serial.Add(serial, big.NewInt(1))
+	der, err := x509.CreateCertificate(rand.Reader, template, parent, public, key)
+	if err != nil {
+		return nil, err
+	}
+	certs, err := x509.ParseCertificates(der)
+	if err != nil {
+		return nil, err
+	}
+	return certs[0], nil
+}

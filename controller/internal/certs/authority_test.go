@@ -1,0 +1,177 @@
+package certs
+
+import (
+	"crypto/x509"
+	"maps"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	corev1 "k8s.io/api/core/v1"
+)
+
+// day0 is when everything is made in these tests.
+var day0 = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+
+const day = 24 * time.Hour
+
+func testAuthority() authority {
+	return authority{
+		caLife: 365 * day, servingLife: 90 * day,
+		names: []string{"mainstay-webhook.mainstay-system.svc", "mainstay-webhook", "127.0.0.1"},
+	}
+}
+
+func made(t *testing.T, a authority, from material, what renewal, at time.Time) (map[string][]byte, material) {
+	t.Helper()
+	data, err := a.renew(from, what, at)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m, err := parse(data)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return data, m
+}
+
+func TestWhatIsRenewedAndWhen(t *testing.T) {
+	t.Parallel()
+	first, _ := made(t, testAuthority(), material{}, renewAll, day0)
+	second, _ := made(t, testAuthority(), material{}, renewAll, day0)
+	tests := map[string]struct {
+		change  func(data map[string][]byte)
+		names   []string
+		at      time.Time
+		want    renewal
+		wantWhy string
+	}{
+		"nothing of a new one":                 {at: day0, want: renewNothing},
+		"nothing for a clock 4 minutes behind": {at: day0.Add(-4 * time.Minute), want: renewNothing},
+		"nothing before a third is left":       {at: day0.Add(59 * day), want: renewNothing},
+		"the serving certificate at a third":   {at: day0.Add(61 * day), want: renewServing, wantWhy: "the serving certificate is near its end"},
+		"the CA at a third":                    {at: day0.Add(244 * day), want: renewAll, wantWhy: "the CA is near its end"},
+		"all of an empty one":                  {change: func(d map[string][]byte) { clear(d) }, at: day0, want: renewAll, wantWhy: "there is no CA"},
+		"all of garbage": {
+			change: func(d map[string][]byte) {
+				for key := range d {
+					d[key] = []byte("garbage")
+				}
+			},
+			at: day0, want: renewAll, wantWhy: "there is no CA",
+		},
+		"all without the CA's key": {change: func(d map[string][]byte) { delete(d, KeyCAKey) }, at: day0, want: renewAll, wantWhy: "the CA has no key"},
+		"all where the key is another CA's": {
+			change: func(d map[string][]byte) { d[KeyCAKey] = second[KeyCAKey] }, at: day0, want: renewAll, wantWhy: "the CA has no key",
+		},
+		"all where the CA is none": {
+			change: func(d map[string][]byte) {
+				d[KeyCA], d[KeyCAKey] = d[corev1.TLSCertKey], d[corev1.TLSPrivateKeyKey]
+			},
+			at: day0, want: renewAll, wantWhy: "what should be the CA is none",
+		},
+		"all where the CA is of tomorrow": {at: day0.Add(-day), want: renewAll, wantWhy: "the CA is not valid yet"},
+		"a serving certificate without its key": {
+			change: func(d map[string][]byte) { d[corev1.TLSPrivateKeyKey] = second[corev1.TLSPrivateKeyKey] },
+			at:     day0, want: renewServing, wantWhy: "the serving certificate is not valid: there is no certificate",
+		},
+		"a serving certificate of another CA": {
+			change: func(d map[string][]byte) {
+				d[corev1.TLSCertKey], d[corev1.TLSPrivateKeyKey] = second[corev1.TLSCertKey], second[corev1.TLSPrivateKeyKey]
+			},
+			at: day0, want: renewServing,
+		},
+		"a serving certificate for fewer names": {
+			names: []string{"hook.example"}, at: day0, want: renewServing, wantWhy: "the serving certificate is not for hook.example",
+		},
+	}
+	for name, tc := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			data := maps.Clone(first)
+			if tc.change != nil {
+				tc.change(data)
+			}
+			m, _ := parse(data)
+			a := testAuthority()
+			a.names = append(a.names, tc.names...)
+			got, why := a.judge(m, tc.at)
+			if got != tc.want || tc.wantWhy != "" && why != tc.wantWhy {
+				t.Errorf("judged %q because %q, want %q because %q", got, why, tc.want, tc.wantWhy)
+			}
+		})
+	}
+}
+
+func TestServingCertificateKeepsItsCA(t *testing.T) {
+	t.Parallel()
+	a := testAuthority()
+	_, first := made(t, a, material{}, renewAll, day0)
+	_, second := made(t, a, first, renewServing, day0.Add(61*day))
+	if !slices.EqualFunc(first.bundle, second.bundle, (*x509.Certificate).Equal) {
+		t.Error("the CA changed with the serving certificate")
+	}
+	if first.pair.Leaf.Equal(second.pair.Leaf) {
+		t.Error("the serving certificate did not change")
+	}
+	if what, why := a.judge(second, day0.Add(61*day)); what != renewNothing {
+		t.Errorf("the new one is renewed at once: %s", why)
+	}
+}
+
+func TestFormerCAsStayUntilTheyExpire(t *testing.T) {
+	t.Parallel()
+	a := testAuthority()
+	var cas []*x509.Certificate
+	_, m := made(t, a, material{}, renewAll, day0)
+	cas = append(cas, m.bundle[0])
+	steps := []struct {
+		at   time.Duration
+		want []int // indexes of the CAs by age
+	}{
+		{244 * day, []int{1, 0}},
+		{250 * day, []int{2, 1, 0}},
+		{260 * day, []int{3, 2, 1}},   // three at most
+		{260*day + 365*day, []int{4}}, // the others have expired: 3 ends at the same instant
+		{260*day + 366*day, []int{5, 4}},
+	}
+	for _, step := range steps {
+		_, m = made(t, a, m, renewAll, day0.Add(step.at))
+		cas = append(cas, m.bundle[0])
+		var got []int
+		for _, ca := range m.bundle {
+			got = append(got, slices.IndexFunc(cas, ca.Equal))
+		}
+		if diff := cmp.Diff(step.want, got); diff != "" {
+			t.Errorf("CAs after %s (-want +got):\n%s", step.at, diff)
+		}
+	}
+}
+
+func TestCertificates(t *testing.T) {
+	t.Parallel()
+	a := testAuthority()
+	_, m := made(t, a, material{}, renewAll, day0)
+	_, other := made(t, a, material{}, renewAll, day0)
+	ca, leaf := m.bundle[0], m.pair.Leaf
+	if err := m.verify(day0, "mainstay-webhook.mainstay-system.svc", ca); err != nil {
+		t.Error(err)
+	}
+	if err := m.verify(day0, "kubernetes.default.svc", ca); err == nil {
+		t.Error("the certificate is for any name")
+	}
+	if leaf.IsCA || leaf.KeyUsage != x509.KeyUsageDigitalSignature || ca.KeyUsage&x509.KeyUsageCertSign == 0 {
+		t.Errorf("usages: leaf %v (CA %v), CA %v", leaf.KeyUsage, leaf.IsCA, ca.KeyUsage)
+	}
+	for _, c := range []*x509.Certificate{ca, leaf} {
+		if c.SerialNumber.BitLen() < 64 || c.SerialNumber.Cmp(other.bundle[0].SerialNumber) == 0 {
+			t.Errorf("serial number %s", c.SerialNumber)
+		}
+	}
+	// One that would outlive its CA is cut to it.
+	_, late := made(t, a, m, renewServing, day0.Add(300*day))
+	if !late.pair.Leaf.NotAfter.Equal(ca.NotAfter) {
+		t.Errorf("ends at %s, its CA at %s", late.pair.Leaf.NotAfter, ca.NotAfter)
+	}
+}
