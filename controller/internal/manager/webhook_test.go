@@ -54,7 +54,7 @@ func hasBudget(name string) *builders.ClusterRuleBuilder {
 			"a budget is missing")
 }
 
-func budget(namespace, app string) *policyv1.PodDisruptionBudget {
+func budgetFor(namespace, app string) *policyv1.PodDisruptionBudget {
 	one := intstr.FromInt32(1)
 	return &policyv1.PodDisruptionBudget{
 		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: app},
@@ -126,7 +126,7 @@ func TestWebhookEnforcesRulesWithReferences(t *testing.T) {
 	if err := tries(t.Context(), jane, deployment("web", 1)); err != nil {
 		t.Errorf("one replica: %v", err)
 	}
-	pdb := budget(namespace, "web")
+	pdb := budgetFor(namespace, "web")
 	e.create(t, pdb)
 	eventually(t, takeUp, func(ctx context.Context) (bool, string) {
 		err := tries(ctx, jane, deployment("web", 2))
