@@ -15,6 +15,16 @@ const (
 	labelAction    = "action"
 	labelPhase     = "phase"
 	labelResult    = "result"
+	labelVerdict   = "verdict"
+)
+
+// Verdicts of reviews.
+const (
+	VerdictAllowed = "allowed"
+	VerdictDenied  = "denied"
+	// VerdictError is a review that failed, or a rule that could not be
+	// evaluated while none denied.
+	VerdictError = "error"
 )
 
 // Metrics are all of Mainstay's own metrics. Those that speak of findings and
@@ -32,6 +42,11 @@ type Metrics struct {
 	Evaluations *prometheus.CounterVec
 	// EvaluationSeconds is the time of one batch of evaluations of one rule.
 	EvaluationSeconds prometheus.Histogram
+	// ReviewSeconds is the time in the handler of one admission review, on
+	// every replica.
+	ReviewSeconds prometheus.Histogram
+	// Reviews counts admission reviews by verdict, on every replica.
+	Reviews *prometheus.CounterVec
 	// LifelineSurvives is 1 for a Lifeline that outlives any one domain.
 	LifelineSurvives *prometheus.GaugeVec
 	// LifelineMemberReady counts a member's ready replicas.
@@ -74,6 +89,15 @@ func New(registry prometheus.Registerer) (*Metrics, error) {
 			Help:    "Time to re-evaluate what one change made necessary for one rule.",
 			Buckets: prometheus.ExponentialBuckets(0.0001, 4, 10),
 		}),
+		ReviewSeconds: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name:    "mainstay_webhook_review_seconds",
+			Help:    "Time in the handler of one admission review.",
+			Buckets: []float64{0.00025, 0.0005, 0.001, 0.002, 0.003, 0.005, 0.01, 0.025, 0.1, 0.5, 1, 3},
+		}),
+		Reviews: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "mainstay_webhook_reviews_total",
+			Help: "Admission reviews, by verdict (allowed, denied, error), on this replica.",
+		}, []string{labelVerdict}),
 		LifelineSurvives: prometheus.NewGaugeVec(prometheus.GaugeOpts{
 			Name: "mainstay_lifeline_survives",
 			Help: "1 for a Lifeline whose members outlive the loss of any one failure domain, else 0.",
@@ -104,7 +128,8 @@ func New(registry prometheus.Registerer) (*Metrics, error) {
 		}, []string{labelResult}),
 	}
 	for _, c := range []prometheus.Collector{
-		m.Findings, m.RuleReady, m.RuleEnforced, m.Evaluations, m.EvaluationSeconds, m.LifelineSurvives, m.LifelineMemberReady,
+		m.Findings, m.RuleReady, m.RuleEnforced, m.Evaluations, m.EvaluationSeconds, m.ReviewSeconds, m.Reviews,
+		m.LifelineSurvives, m.LifelineMemberReady,
 		m.LifelineLagging, m.Unlocked, m.Interventions, m.Conflicts, m.Truncations,
 	} {
 		if err := registry.Register(c); err != nil {

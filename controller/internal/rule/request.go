@@ -31,6 +31,9 @@ type Request struct {
 	Name string
 	// Object and OldObject are the contents of the two; nil for none.
 	Object, OldObject map[string]any
+	// Selected says that whoever asks has looked at the Namespace's labels, which
+	// are not known here.
+	Selected bool
 	// Content of the variable request.
 	Content map[string]any
 }
@@ -93,7 +96,7 @@ func (r *Rule) requestLabelsMatch(q *Request, namespace map[string]string) bool 
 		return false
 	}
 	switch {
-	case r.namespaceSelector.Empty(), q.Namespace == "" && !q.isNamespace():
+	case r.namespaceSelector.Empty(), q.Selected, q.Namespace == "" && !q.isNamespace():
 		return true
 	case q.isNamespace() && q.Subresource == "" &&
 		(q.Operation == admissionregistrationv1.Create || q.Operation == admissionregistrationv1.Update):

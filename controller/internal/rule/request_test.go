@@ -96,6 +96,7 @@ func TestMatchesRequest(t *testing.T) {
 		"in namespaces, a pod":        {rule: everything().Scope(admissionregistrationv1.NamespacedScope), request: request(update, "", "pods", ""), want: true},
 		"selected namespace":          {rule: everything().NamespaceLabels("team", "a"), request: deployment, namespace: map[string]string{"team": "a"}, want: true},
 		"another namespace":           {rule: everything().NamespaceLabels("team", "a"), request: deployment, namespace: map[string]string{"team": "b"}},
+		"selected by who asks":        {rule: everything().NamespaceLabels("team", "a"), request: with(request(create, "", "pods", ""), func(q *rule.Request) { q.Selected = true }), want: true},
 		"in no namespace":             {rule: everything().NamespaceLabels("team", "a"), request: cluster(update, "nodes"), want: true},
 		"namespace that is made":      {rule: everything().NamespaceLabels("team", "a"), request: namespace(create, "a"), want: true},
 		"another that is made":        {rule: everything().NamespaceLabels("team", "a"), request: namespace(create, "b"), namespace: map[string]string{"team": "a"}},

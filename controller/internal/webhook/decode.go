@@ -1,0 +1,91 @@
+package webhook
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"time"
+
+	admissionv1 "k8s.io/api/admission/v1"
+	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
+	utiljson "k8s.io/apimachinery/pkg/util/json"
+
+	"github.com/mainstay-dev/mainstay/controller/internal/rule"
+)
+
+const (
+	// maxBody bounds a review, in bytes: an API server takes objects of 3 MiB,
+	// and a review has two of them.
+	maxBody = 8 << 20
+
+	// defaultTimeout is the API server's for a webhook that names none.
+	defaultTimeout = 10 * time.Second
+)
+
+// request is a review's.
+type request struct {
+	uid types.UID
+	rule.Request
+}
+
+// read has the content of the request of a review.
+func read(r *http.Request) (map[string]any, error) {
+	body, err := io.ReadAll(http.MaxBytesReader(nil, r.Body, maxBody))
+	if err != nil {
+		return nil, fmt.Errorf("read the review: %w", err)
+	}
+	var review map[string]any
+	if err := utiljson.Unmarshal(body, &review); err != nil {
+		return nil, fmt.Errorf("decode the review: %w", err)
+	}
+	if review["apiVersion"] != admissionv1.SchemeGroupVersion.String() || review["kind"] != "AdmissionReview" {
+		return nil, fmt.Errorf("decode the review: %v of %v is not AdmissionReview of %s", review["kind"], review["apiVersion"], admissionv1.SchemeGroupVersion)
+	}
+	content, ok := review["request"].(map[string]any)
+	if !ok {
+		return nil, errors.New("decode the review: it has no request")
+	}
+	if text(content, "uid") == "" {
+		return nil, errors.New("decode the review: its request has no uid")
+	}
+	return content, nil
+}
+
+// decode takes a request's content apart. It becomes the variable request of
+// the expressions, without the objects, as the API server has it.
+func decode(content map[string]any) *request {
+	resource, _ := content["resource"].(map[string]any)
+	q := &request{uid: types.UID(text(content, "uid"))}
+	q.Request = rule.Request{
+		Operation:   admissionregistrationv1.OperationType(text(content, "operation")),
+		Resource:    schema.GroupVersionResource{Group: text(resource, "group"), Version: text(resource, "version"), Resource: text(resource, "resource")},
+		Subresource: text(content, "subResource"),
+		Namespace:   text(content, "namespace"),
+		Name:        text(content, "name"),
+		Content:     content,
+	}
+	q.Object, _ = content["object"].(map[string]any)
+	q.OldObject, _ = content["oldObject"].(map[string]any)
+	for _, name := range []string{"uid", "object", "oldObject"} {
+		delete(content, name)
+	}
+	return q
+}
+
+func text(content map[string]any, name string) string {
+	value, _ := content[name].(string)
+	return value
+}
+
+// timeoutOf is how long the API server waits, less a tenth for the way back:
+// an answer that says what took too long is better than none.
+func timeoutOf(r *http.Request) time.Duration {
+	timeout, err := time.ParseDuration(r.URL.Query().Get("timeout"))
+	if err != nil || timeout <= 0 || timeout > 3*defaultTimeout {
+		timeout = defaultTimeout
+	}
+	return timeout - timeout/10
+}

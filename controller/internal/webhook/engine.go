@@ -1,0 +1,284 @@
+package webhook
+
+import (
+	"context"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/utils/clock"
+
+	"github.com/mainstay-dev/mainstay/controller/api/v1alpha1"
+	"github.com/mainstay-dev/mainstay/controller/internal/expr"
+	"github.com/mainstay-dev/mainstay/controller/internal/informer"
+	"github.com/mainstay-dev/mainstay/controller/internal/metrics"
+	"github.com/mainstay-dev/mainstay/controller/internal/policy"
+	"github.com/mainstay-dev/mainstay/controller/internal/rule"
+)
+
+const (
+	// minPause and maxPause bound how long changes are gathered between two
+	// rounds of making lists, and idleShare is how much longer than a round the
+	// pause after it is: making lists takes a quarter of a core at most.
+	minPause  = 2 * time.Millisecond
+	maxPause  = time.Second
+	idleShare = 3
+)
+
+// namespaces is where the labels and contents of Namespaces are.
+var namespaces = schema.GroupVersionResource{Version: "v1", Resource: "namespaces"} //nolint:gochecknoglobals // a constant in all but the language
+
+// Objects are the cached objects that rules refer to.
+type Objects interface {
+	Handle(informer.Handler)
+	Apply(consumer string, wants informer.Wants)
+	Discovered() bool
+	Resources() []informer.Resource
+	State(consumer string, gvr schema.GroupVersionResource) informer.State
+	Get(gvr schema.GroupVersionResource, namespace, name string) *unstructured.Unstructured
+	List(gvr schema.GroupVersionResource, namespace string) []*unstructured.Unstructured
+}
+
+// Engine judges requests. It is a manager.Runnable that needs no leadership.
+type Engine struct {
+	objects  Objects
+	compiler *expr.Compiler
+	clock    clock.PassiveClock
+	metrics  *metrics.Metrics
+
+	// applying orders what the engine wants of objects. It is taken before mu
+	// and never from a handler of object changes.
+	applying sync.Mutex
+
+	// mu is never taken by a review.
+	mu       sync.Mutex
+	rules    map[rule.Key]*state
+	expected map[rule.Key]struct{}
+	sources  map[sourceKey]*source
+	changes  changes
+	wake     chan struct{}
+
+	// current, known and the sources' lists are what reviews read.
+	current atomic.Pointer[snapshot]
+	known   sync.Map // Namespaces by name, as *unstructured.Unstructured
+	// synced is true once current was synced.
+	synced atomic.Bool
+}
+
+var _ informer.Handler = (*Engine)(nil)
+
+// changes are what the next round looks at.
+type changes struct {
+	// rules says that rules, resources or their states are others.
+	rules bool
+	// allNamespaces and namespaces are the Namespaces to read again.
+	allNamespaces bool
+	namespaces    map[string]struct{}
+	// sources are the lists to make again.
+	sources map[*source]*stale
+}
+
+// stale are lists of a source: all, or those of some namespaces.
+type stale struct {
+	all        bool
+	namespaces map[string]struct{}
+}
+
+// NewEngine returns an Engine without rules.
+func NewEngine(objects Objects, compiler *expr.Compiler, clk clock.PassiveClock, m *metrics.Metrics) *Engine {
+	e := &Engine{
+		objects:  objects,
+		compiler: compiler,
+		clock:    clk,
+		metrics:  m,
+		rules:    map[rule.Key]*state{},
+		sources:  map[sourceKey]*source{},
+		wake:     make(chan struct{}, 1),
+	}
+	e.current.Store(&snapshot{})
+	e.change(func(c *changes) { c.rules = true })
+	objects.Handle(e)
+	return e
+}
+
+// NeedLeaderElection is false: every replica decides.
+func (e *Engine) NeedLeaderElection() bool { return false }
+
+// Start makes lists as objects change until ctx ends.
+func (e *Engine) Start(ctx context.Context) error {
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-e.wake:
+		}
+		start := time.Now()
+		e.round()
+		timer := time.NewTimer(min(max(idleShare*time.Since(start), minPause), maxPause))
+		select {
+		case <-ctx.Done():
+			timer.Stop()
+			return nil
+		case <-timer.C:
+		}
+	}
+}
+
+// Expect names the rules that exist: before each of them was set or removed,
+// the engine is not synced. It is called once, before Start.
+func (e *Engine) Expect(keys []rule.Key) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.expected = map[rule.Key]struct{}{}
+	for _, key := range keys {
+		if _, seen := e.rules[key]; !seen {
+			e.expected[key] = struct{}{}
+		}
+	}
+}
+
+// Synced says whether all rules that the engine knows of can be evaluated: what
+// the API server serves is known, and of what it serves everything that they
+// refer to is read.
+func (e *Engine) Synced() bool { return e.current.Load().synced }
+
+// SetRule takes a rule in, or a new generation of it. The same generation again
+// changes nothing. One that cannot be enforced leaves what was enforced before,
+// unless it asks for nothing to be.
+func (e *Engine) SetRule(key rule.Key, uid types.UID, generation int64, spec *v1alpha1.RuleSpec) {
+	e.mu.Lock()
+	have := e.rules[key]
+	e.mu.Unlock()
+	if have != nil && have.uid == uid && have.generation == generation {
+		return
+	}
+
+	s := &state{uid: uid, generation: generation}
+	if !spec.Suspend && rule.HasMode(spec, v1alpha1.ModeAdmission) {
+		compiled, mistakes := rule.Compile(e.compiler, key, generation, spec)
+		switch {
+		case len(mistakes) == 0 && policy.Check(compiled) == nil:
+			if policy.NeedsWebhook(compiled) {
+				s.rule = compiled
+			}
+		case have != nil && have.uid == uid:
+			s.rule = have.rule
+		}
+	}
+	e.applying.Lock()
+	defer e.applying.Unlock()
+	// What is wanted is said first: a state that is read afterwards is about it.
+	e.objects.Apply(consumer(key), s.resolve(e.objects))
+	e.mu.Lock()
+	e.rules[key] = s
+	delete(e.expected, key)
+	e.mu.Unlock()
+	e.change(func(c *changes) { c.rules = true })
+}
+
+// RemoveRule forgets a rule.
+func (e *Engine) RemoveRule(key rule.Key) {
+	e.applying.Lock()
+	defer e.applying.Unlock()
+	e.mu.Lock()
+	delete(e.rules, key)
+	delete(e.expected, key)
+	e.mu.Unlock()
+	e.objects.Apply(consumer(key), nil)
+	e.change(func(c *changes) { c.rules = true })
+}
+
+// consumer is the name of a rule among those who want objects.
+func consumer(key rule.Key) string { return "webhook/" + key.String() }
+
+// ResourcesChanged resolves all rules again.
+func (e *Engine) ResourcesChanged() {
+	e.applying.Lock()
+	defer e.applying.Unlock()
+	e.mu.Lock()
+	resolved := make(map[rule.Key]*state, len(e.rules))
+	for key, s := range e.rules {
+		resolved[key] = &state{uid: s.uid, generation: s.generation, rule: s.rule}
+	}
+	e.mu.Unlock()
+	for key, s := range resolved {
+		e.objects.Apply(consumer(key), s.resolve(e.objects))
+		e.mu.Lock()
+		e.rules[key] = s
+		e.mu.Unlock()
+	}
+	e.change(func(c *changes) { c.rules = true })
+}
+
+// StateChanged looks again at which rules can be evaluated.
+func (e *Engine) StateChanged(schema.GroupVersionResource) {
+	e.change(func(c *changes) { c.rules = true })
+}
+
+// Replaced makes all lists of the resource again.
+func (e *Engine) Replaced(gvr schema.GroupVersionResource) {
+	e.change(func(c *changes) {
+		c.allNamespaces = c.allNamespaces || gvr == namespaces
+		for _, s := range e.sources {
+			if s.resource == gvr {
+				c.source(s).all = true
+			}
+		}
+	})
+}
+
+// ObjectChanged makes the lists again that the object is or was on.
+func (e *Engine) ObjectChanged(gvr schema.GroupVersionResource, old, obj *unstructured.Unstructured) {
+	at := obj
+	if at == nil {
+		at = old
+	}
+	e.change(func(c *changes) {
+		if gvr == namespaces {
+			c.namespace(at.GetName())
+		}
+		for _, s := range e.sources {
+			if s.resource == gvr && (s.lists(old) || s.lists(obj)) {
+				c.source(s).namespace(s.keyOf(at.GetNamespace()))
+			}
+		}
+	})
+}
+
+// change notes a change for the next round.
+func (e *Engine) change(note func(*changes)) {
+	e.mu.Lock()
+	note(&e.changes)
+	e.mu.Unlock()
+	select {
+	case e.wake <- struct{}{}:
+	default: // a round is coming already
+	}
+}
+
+func (c *changes) source(s *source) *stale {
+	if c.sources == nil {
+		c.sources = map[*source]*stale{}
+	}
+	if c.sources[s] == nil {
+		c.sources[s] = &stale{}
+	}
+	return c.sources[s]
+}
+
+func (c *changes) namespace(name string) {
+	if c.namespaces == nil {
+		c.namespaces = map[string]struct{}{}
+	}
+	c.namespaces[name] = struct{}{}
+}
+
+func (s *stale) namespace(name string) {
+	if s.namespaces == nil {
+		s.namespaces = map[string]struct{}{}
+	}
+	s.namespaces[name] = struct{}{}
+}

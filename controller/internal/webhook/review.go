@@ -1,0 +1,189 @@
+package webhook
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+	"time"
+
+	admissionv1 "k8s.io/api/admission/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/mainstay-dev/mainstay/controller/api/v1alpha1"
+	"github.com/mainstay-dev/mainstay/controller/internal/expr"
+	"github.com/mainstay-dev/mainstay/controller/internal/metrics"
+	"github.com/mainstay-dev/mainstay/controller/internal/rule"
+)
+
+// Path is that of reviews: a group, as policy.Group names it, follows.
+const Path = "/admit/"
+
+// Observer is told after each review.
+type Observer interface {
+	// Reviewed says whether the review failed for a reason of this replica's
+	// own: not synced, out of time, a fault of the program. A rule that fails
+	// is none.
+	Reviewed(own bool)
+}
+
+// errUnavailable is wrapped where something cannot be read that a rule needs.
+var errUnavailable = errors.New("unavailable")
+
+// unavailable is an error that says why.
+type unavailable string
+
+func (u unavailable) Error() string { return string(u) }
+
+func (u unavailable) Is(target error) bool { return target == errUnavailable }
+
+const notSynced = unavailable("this replica has not read yet what its rules refer to")
+
+// Handler answers the reviews of groups of rules, below Path. The observer may
+// be nil.
+func (e *Engine) Handler(observer Observer) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		start := time.Now()
+		verdict, own := e.serve(w, r)
+		e.metrics.ReviewSeconds.Observe(time.Since(start).Seconds())
+		e.metrics.Reviews.WithLabelValues(verdict).Inc()
+		if observer != nil {
+			observer.Reviewed(own)
+		}
+	})
+}
+
+// serve answers one review. own is true where this replica is the cause of a
+// failure.
+func (e *Engine) serve(w http.ResponseWriter, r *http.Request) (verdict string, own bool) {
+	defer func() {
+		if cause := recover(); cause != nil {
+			http.Error(w, fmt.Sprintf("internal error: %v", cause), http.StatusInternalServerError)
+			verdict, own = metrics.VerdictError, true
+		}
+	}()
+	group, found := strings.CutPrefix(r.URL.Path, Path)
+	if !found || group == "" || strings.Contains(group, "/") {
+		http.Error(w, "want "+Path+"<group>", http.StatusNotFound)
+		return metrics.VerdictError, false
+	}
+	content, err := read(r)
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusBadRequest)
+		return metrics.VerdictError, false
+	}
+	ctx, cancel := context.WithTimeout(r.Context(), timeoutOf(r))
+	defer cancel()
+	q := decode(content)
+	rules := e.current.Load().groups[group]
+	synced := e.synced.Load()
+	if len(rules) == 0 && !synced {
+		// The API server does what the entry's failurePolicy says.
+		http.Error(w, notSynced.Error(), http.StatusInternalServerError)
+		return metrics.VerdictError, true
+	}
+
+	a := &answer{}
+	if q.Resource.Group != v1alpha1.GroupVersion.Group {
+		e.judge(ctx, rules, &q.Request, a)
+	}
+	response, err := a.response()
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusInternalServerError)
+		return metrics.VerdictError, true
+	}
+	if !respond(w, q.uid, response) {
+		return metrics.VerdictError, true
+	}
+	own = len(rules) > 0 && !synced || errors.Is(ctx.Err(), context.DeadlineExceeded)
+	switch {
+	case a.violations > 0:
+		return metrics.VerdictDenied, own
+	case a.failures > 0:
+		return metrics.VerdictError, own
+	}
+	return metrics.VerdictAllowed, own
+}
+
+// respond writes the answer. It is false where that cannot be encoded.
+func respond(w http.ResponseWriter, uid types.UID, response *admissionv1.AdmissionResponse) bool {
+	response.UID = uid
+	body, err := json.Marshal(admissionv1.AdmissionReview{
+		TypeMeta: metav1.TypeMeta{APIVersion: admissionv1.SchemeGroupVersion.String(), Kind: "AdmissionReview"},
+		Response: response,
+	})
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusInternalServerError)
+		return false
+	}
+	w.Header().Set("Content-Type", "application/json")
+	_, _ = w.Write(body) // whoever asked is gone
+	return true
+}
+
+// judge has a request judged by the rules of a group.
+func (e *Engine) judge(ctx context.Context, rules []*active, q *rule.Request, a *answer) {
+	// An entry asks with the namespaceSelector of its group: a Namespace that has
+	// not been read yet was selected.
+	namespace := e.namespaceOf(q)
+	q.Selected = namespace == nil
+	made := map[listKey]expr.List{}
+	now := e.clock.Now()
+	for _, by := range rules {
+		finding := failed(notSynced)
+		if e.synced.Load() {
+			finding = by.judge(ctx, q, namespace, made, now)
+		}
+		switch {
+		case !finding.Matched:
+		case finding.Outcome == v1alpha1.OutcomeFail:
+			a.violated(by, &finding)
+		case finding.Outcome == v1alpha1.OutcomeError:
+			a.errored(by, &finding)
+		}
+	}
+}
+
+// failed is what a rule says where something that it needs cannot be read.
+func failed(why unavailable) rule.Finding {
+	return rule.Finding{Matched: true, Outcome: v1alpha1.OutcomeError, Message: string(why), Validation: -1, Err: why}
+}
+
+// judge has a request judged by one rule.
+func (a *active) judge(ctx context.Context, q *rule.Request, namespace *unstructured.Unstructured, made map[listKey]expr.List, now time.Time) rule.Finding {
+	var (
+		labels  map[string]string
+		content map[string]any
+	)
+	if namespace != nil {
+		content = namespace.Object
+	}
+	if a.rule.NeedsNamespace() && namespace != nil {
+		labels = namespace.GetLabels()
+	}
+	if !a.rule.MatchesRequest(q, labels) {
+		return rule.Finding{Validation: -1}
+	}
+	if a.rule.ReadsNamespace() && namespace == nil && q.ObjectNamespace() != "" {
+		return failed(unavailable("the Namespace " + q.ObjectNamespace() + " is not known yet"))
+	}
+	return a.rule.EvaluateRequest(ctx, rule.RequestInput{
+		Request: q, Namespace: content, Refs: &requestRefs{active: a, request: q, made: made}, Now: now,
+	})
+}
+
+// namespaceOf is the Namespace of a request, as it was read last.
+func (e *Engine) namespaceOf(q *rule.Request) *unstructured.Unstructured {
+	if q.Namespace == "" {
+		return nil
+	}
+	found, ok := e.known.Load(q.Namespace)
+	if !ok {
+		return nil
+	}
+	return found.(*unstructured.Unstructured) //nolint:forcetypeassert // nothing else is in it
+}

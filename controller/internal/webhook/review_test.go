@@ -1,0 +1,351 @@
+package webhook
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/prometheus/client_golang/prometheus"
+	dto "github.com/prometheus/client_model/go"
+	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/mainstay-dev/mainstay/controller/api/v1alpha1"
+	"github.com/mainstay-dev/mainstay/controller/internal/informer"
+	"github.com/mainstay-dev/mainstay/controller/internal/policy"
+	"github.com/mainstay-dev/mainstay/controller/internal/rule"
+	"github.com/mainstay-dev/mainstay/test/builders"
+)
+
+const (
+	deny   = admissionregistrationv1.Deny
+	warn   = admissionregistrationv1.Warn
+	audit  = admissionregistrationv1.Audit
+	ignore = admissionregistrationv1.Ignore
+)
+
+// few allows n pods.
+func few(name string, n int) *builders.ClusterRuleBuilder {
+	return podRule(name).Validate(fmt.Sprintf("refs.pods.size() <= %d", n), "too many")
+}
+
+func TestVerdicts(t *testing.T) {
+	t.Parallel()
+	tests := map[string]struct {
+		rules []*v1alpha1.ClusterRule
+		want  string
+	}{
+		"holds":            {[]*v1alpha1.ClusterRule{few("a", 2).Obj()}, "allowed"},
+		"does not hold":    {[]*v1alpha1.ClusterRule{few("a", 1).Obj()}, "422 Invalid: ClusterRule a: too many (kubectl describe clusterrule a)"},
+		"with a reason":    {[]*v1alpha1.ClusterRule{few("a", 1).Reason(metav1.StatusReasonForbidden).Obj()}, "403 Forbidden: ClusterRule a: too many (kubectl describe clusterrule a)"},
+		"too large":        {[]*v1alpha1.ClusterRule{few("a", 1).Reason(metav1.StatusReasonRequestEntityTooLarge).Obj()}, "413 RequestEntityTooLarge: ClusterRule a: too many (kubectl describe clusterrule a)"},
+		"two deny":         {[]*v1alpha1.ClusterRule{few("b", 1).Obj(), few("a", 0).Obj()}, "422 Invalid: ClusterRule a: too many (kubectl describe clusterrule a); 1 more rule denies it"},
+		"three deny":       {[]*v1alpha1.ClusterRule{few("b", 1).Obj(), few("a", 0).Obj(), few("c", 0).Obj()}, "422 Invalid: ClusterRule a: too many (kubectl describe clusterrule a); 2 more rules deny it"},
+		"one of two":       {[]*v1alpha1.ClusterRule{few("b", 1).Obj(), few("a", 9).Obj()}, "422 Invalid: ClusterRule b: too many (kubectl describe clusterrule b)"},
+		"warns":            {[]*v1alpha1.ClusterRule{few("a", 1).Actions(warn).Obj()}, "allowed: ClusterRule a: too many (kubectl describe clusterrule a)"},
+		"not about it":     {[]*v1alpha1.ClusterRule{few("a", 0).Condition("no", "object.metadata.name == 'x'").Obj()}, "allowed"},
+		"an exception":     {[]*v1alpha1.ClusterRule{few("a", 0).Except("shop", "web-1", "known").Obj()}, "allowed"},
+		"a lapsed one":     {[]*v1alpha1.ClusterRule{few("a", 0).Except("shop", "web-1", "known").Until(testNow).Obj()}, "422 Invalid: ClusterRule a: too many (kubectl describe clusterrule a)"},
+		"who asks":         {[]*v1alpha1.ClusterRule{few("a", 9).Validate("request.userInfo.username != 'jane' && !request.dryRun", "not jane").Obj()}, "422 Invalid: ClusterRule a: not jane (kubectl describe clusterrule a)"},
+		"fails":            {[]*v1alpha1.ClusterRule{few("a", 9).Validate("object.spec.none == refs.pods.size()", "").Obj()}, "422 Invalid: ClusterRule a: the rule could not be evaluated: spec.validations[1].expression: no such key: none (kubectl describe clusterrule a)"},
+		"fails, ignored":   {[]*v1alpha1.ClusterRule{few("a", 9).FailurePolicy(ignore).Validate("object.spec.none == 1", "").Obj()}, "allowed: ClusterRule a: the rule could not be evaluated: spec.validations[1].expression: no such key: none (kubectl describe clusterrule a)"},
+		"fails and warns":  {[]*v1alpha1.ClusterRule{few("a", 9).Actions(warn).Validate("object.spec.none == 1", "").Obj()}, "allowed: ClusterRule a: the rule could not be evaluated: spec.validations[1].expression: no such key: none (kubectl describe clusterrule a)"},
+		"out of budget":    {[]*v1alpha1.ClusterRule{few("a", 9).Validate("[0,1,2,3,4,5,6,7,8,9].all(a, [0,1,2,3,4,5,6,7,8,9].all(b, [0,1,2,3,4,5,6,7,8,9].all(c, [0,1,2,3,4,5,6,7,8,9].all(d, [0,1,2,3,4,5,6,7,8,9].all(e, [0,1,2,3,4,5,6,7,8,9].all(f, [0,1,2,3,4,5,6,7,8,9].all(g, a + b + c + d + e + f + g >= 0)))))))", "").Obj()}, "422 Invalid: ClusterRule a: the rule could not be evaluated: spec.validations[1].expression: out of cost budget: the limit of 1000000 for one expression was exceeded (kubectl describe clusterrule a)"},
+		"kind not served":  {[]*v1alpha1.ClusterRule{podRule("a").Refer("x", "example.com/v1", "X").Validate("refs.x.size() == 0", "").Obj()}, "500 InternalError: ClusterRule a: the rule could not be evaluated: spec.validations[0].expression: listing refs.x: refs.x refers to kind X of example.com/v1, which the API server does not serve (kubectl describe clusterrule a)"},
+		"that, not needed": {[]*v1alpha1.ClusterRule{podRule("a").Refer("x", "example.com/v1", "X").Validate("object.metadata.name == 'web-1' || refs.x.size() == 0", "").Obj()}, "allowed"},
+		"that, ignored":    {[]*v1alpha1.ClusterRule{podRule("a").Refer("x", "example.com/v1", "X").FailurePolicy(ignore).Validate("refs.x.size() == 0", "").Obj()}, "allowed: ClusterRule a: the rule could not be evaluated: spec.validations[0].expression: listing refs.x: refs.x refers to kind X of example.com/v1, which the API server does not serve (kubectl describe clusterrule a)"},
+		"no Namespace":     {[]*v1alpha1.ClusterRule{few("a", 9).Validate("namespaceObject.metadata.name == 'shop'", "").Obj()}, "500 InternalError: ClusterRule a: the rule could not be evaluated: the Namespace shop is not known yet (kubectl describe clusterrule a)"},
+		"suspended":        {[]*v1alpha1.ClusterRule{few("a", 0).Suspend().Obj()}, "allowed"},
+		"not for requests": {[]*v1alpha1.ClusterRule{few("a", 0).Modes(v1alpha1.ModeAudit).Obj()}, "allowed"},
+		"for the server":   {[]*v1alpha1.ClusterRule{podRule("a").Validate("false", "").Obj()}, "allowed"},
+	}
+	for name, tc := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			objects := newFakeObjects()
+			objects.set(podsGVR, "shop", "web-2", pod("shop", "web-2", "web"))
+			f := start(t, objects, tc.rules...)
+			if got := f.says(t, tc.rules[0], aPod); got != tc.want {
+				t.Errorf("got  %s\nwant %s", got, tc.want)
+			}
+			if f.observed.all != 1 || f.observed.owns != 0 {
+				t.Errorf("observed %d, %d of them for a reason of its own", f.observed.all, f.observed.owns)
+			}
+		})
+	}
+}
+
+// TestSelectedNamespaces has a rule ask what the API server knows better where
+// the Namespace has not been read.
+func TestSelectedNamespaces(t *testing.T) {
+	t.Parallel()
+	objects := newFakeObjects()
+	objects.set(namespaces, "", "shop", namespace("shop", map[string]any{"team": "a"}))
+	r := few("a", 0).NamespaceLabels("team", "a").Validate("namespaceObject.metadata.labels.team == 'a'", "").Obj()
+	f := start(t, objects, r)
+	if got, want := f.says(t, r, aPod), "422 Invalid: ClusterRule a: too many (kubectl describe clusterrule a)"; got != want {
+		t.Errorf("got %s, want %s", got, want)
+	}
+	objects.set(namespaces, "", "shop", namespace("shop", map[string]any{"team": "b"}))
+	f.await(t, "not selected", func() bool { return f.says(t, r, aPod) == "allowed" })
+	objects.set(namespaces, "", "shop", nil)
+	f.await(t, "judged again", func() bool { return strings.HasPrefix(f.says(t, r, aPod), "500 InternalError") })
+}
+
+func TestBeforeItIsSynced(t *testing.T) {
+	t.Parallel()
+	objects := newFakeObjects()
+	objects.states[podsGVR] = informer.State{Phase: informer.Syncing, Message: "listing pods"}
+	denying, ignoring := few("a", 9).Obj(), few("b", 9).FailurePolicy(ignore).Obj()
+	f := newEngine(t, objects)
+	if got := f.says(t, denying, aPod); got != "HTTP 500" {
+		t.Errorf("a group that is not known: %s", got)
+	}
+	late := rule.Key{Kind: rule.KindClusterRule, Name: "late"}
+	f.Expect([]rule.Key{{Kind: rule.KindClusterRule, Name: "a"}, late})
+	f.set(denying)
+	f.set(ignoring)
+	f.run(t)
+	const failed = "the rule could not be evaluated: this replica has not read yet what its rules refer to"
+	f.await(t, "known", func() bool {
+		return f.says(t, denying, aPod) == "500 InternalError: ClusterRule a: "+failed+" (kubectl describe clusterrule a)"
+	})
+	f.await(t, "known", func() bool {
+		return f.says(t, ignoring, aPod) == "allowed: ClusterRule b: "+failed+" (kubectl describe clusterrule b)"
+	})
+	if f.observed.owns != f.observed.all {
+		t.Errorf("observed %d, %d of them for a reason of its own", f.observed.all, f.observed.owns)
+	}
+	objects.setState(podsGVR, informer.State{Phase: informer.Synced})
+	if f.Synced() {
+		t.Error("synced before an expected rule was seen")
+	}
+	f.RemoveRule(late)
+	f.await(t, "synced", f.Synced)
+	if got := f.says(t, denying, aPod); got != "allowed" {
+		t.Error(got)
+	}
+	// Afterwards a kind that cannot be read is that rule's own error.
+	objects.setState(podsGVR, informer.State{Phase: informer.Forbidden, Message: "may not list pods"})
+	f.await(t, "forbidden", func() bool { return strings.Contains(f.says(t, denying, aPod), "listing refs.pods: may not list pods") })
+	// A group whose rules are gone has nothing against anything.
+	f.RemoveRule(rule.Key{Kind: rule.KindClusterRule, Name: "a"})
+	f.await(t, "gone", func() bool { return f.says(t, denying, aPod) == "allowed" })
+}
+
+// TestGenerations has a slip in an edit open no gate.
+func TestGenerations(t *testing.T) {
+	t.Parallel()
+	r := few("a", 0).Obj()
+	f := start(t, newFakeObjects(), r)
+	edit := func(generation int64, change func(*v1alpha1.ClusterRule)) {
+		edited := r.DeepCopy()
+		edited.Generation = generation
+		change(edited)
+		f.set(edited)
+	}
+	denied := func(message string) func() bool {
+		return func() bool { return strings.Contains(f.says(t, r, aPod), message) }
+	}
+	edit(2, func(r *v1alpha1.ClusterRule) { r.Spec.Validations[0].Message = "second" })
+	f.await(t, "by the second generation", denied("second"))
+	edit(3, func(r *v1alpha1.ClusterRule) { r.Spec.Validations[0].Expression = "1 +" })
+	f.await(t, "seen", func() bool {
+		a := f.current.Load().rules[rule.Key{Kind: rule.KindClusterRule, Name: "a"}]
+		return a != nil && a.generation == 3
+	})
+	if got := f.says(t, r, aPod); !strings.Contains(got, "second") {
+		t.Errorf("a generation that does not compile: %s", got)
+	}
+	edit(4, func(r *v1alpha1.ClusterRule) { r.Spec.Suspend = true })
+	f.await(t, "suspended", func() bool { return f.says(t, r, aPod) == "allowed" })
+	edit(5, func(r *v1alpha1.ClusterRule) { r.Spec.Validations[0].Message = "fifth" })
+	f.await(t, "by the fifth generation", denied("fifth"))
+}
+
+func TestWhatIsWanted(t *testing.T) {
+	t.Parallel()
+	objects := newFakeObjects()
+	r := podRule("a").Validate("refs.pods.all(p, p.spec.nodeName != '') && namespaceObject.metadata.name != ''", "").Obj()
+	f := start(t, objects, r)
+	wants := objects.wants["webhook/ClusterRule/a"]
+	if diff := cmp.Diff([]string{".spec.nodeName"}, wants[podsGVR].Paths()); diff != "" || !wants[namespaces].All() || len(wants) != 2 {
+		t.Errorf("wants %v: %s", wants, diff)
+	}
+	f.RemoveRule(rule.Key{Kind: rule.KindClusterRule, Name: "a"})
+	if wants := objects.wants["webhook/ClusterRule/a"]; len(wants) > 0 {
+		t.Errorf("wants %v of a rule that is gone", wants)
+	}
+}
+
+// TestListsAreMadeBeforehand has no list read for a request.
+func TestListsAreMadeBeforehand(t *testing.T) {
+	t.Parallel()
+	objects := newFakeObjects()
+	r := few("a", 1).Obj()
+	f := start(t, objects, r, few("b", 100).Obj())
+	objects.mu.Lock()
+	before := objects.listed
+	objects.mu.Unlock()
+	for range 10 {
+		if got := f.says(t, r, aPod); got != "allowed" {
+			t.Fatal(got)
+		}
+	}
+	objects.mu.Lock()
+	after := objects.listed
+	objects.mu.Unlock()
+	if after != before {
+		t.Errorf("%d lists were read for requests", after-before)
+	}
+	if len(f.sources) != 1 {
+		t.Errorf("%d sources of two rules that refer to the same", len(f.sources))
+	}
+	objects.set(podsGVR, "shop", "web-2", pod("shop", "web-2", "web"))
+	f.await(t, "denied", func() bool { return f.says(t, r, aPod) != "allowed" })
+	objects.set(podsGVR, "shop", "web-2", pod("shop", "web-2", "db"))
+	f.await(t, "allowed", func() bool { return f.says(t, r, aPod) == "allowed" })
+	objects.set(podsGVR, "shop", "web-2", pod("shop", "web-2", "web"))
+	f.await(t, "denied", func() bool { return f.says(t, r, aPod) != "allowed" })
+	objects.set(podsGVR, "shop", "web-2", nil)
+	f.await(t, "allowed", func() bool { return f.says(t, r, aPod) == "allowed" })
+}
+
+func TestWarningsAndAuditAnnotations(t *testing.T) {
+	t.Parallel()
+	var rules []*v1alpha1.ClusterRule
+	for i := range 40 {
+		rules = append(rules, podRule(fmt.Sprintf("warn-%02d", i)).Actions(warn, audit).Validate("refs.pods.size() < 0", strings.Repeat("ä", 500)).Obj())
+	}
+	f := start(t, newFakeObjects(), rules...)
+	_, response := f.ask(t, Path+groupOf(t, rules[0]), review(t, aPod))
+	total := 0
+	for _, text := range response.Warnings {
+		if total += len(text); len(text) > maxWarning || !strings.HasSuffix(text, "kubectl describe clusterrule "+fmt.Sprintf("warn-%02d)", 0)) && text == response.Warnings[0] {
+			t.Errorf("warning of %d bytes: %s", len(text), text)
+		}
+	}
+	if !response.Allowed || len(response.Warnings) != maxWarnings || total > 4096 || response.Warnings[maxWarnings-1] != "25 more rules of Mainstay warn" {
+		t.Errorf("%d warnings of %d bytes, the last: %s", len(response.Warnings), total, response.Warnings[maxWarnings-1])
+	}
+	var audited []map[string]any
+	if err := json.Unmarshal([]byte(response.AuditAnnotations[auditKey]), &audited); err != nil || len(audited) != maxAudited {
+		t.Fatalf("%d audited: %v", len(audited), err)
+	}
+	want := map[string]any{
+		"message": audited[0]["message"], "policy": "ClusterRule/warn-00", "binding": "ClusterRule/warn-00",
+		"expressionIndex": 0.0, "validationActions": []any{"Warn", "Audit"},
+	}
+	if diff := cmp.Diff(want, audited[0]); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
+func TestReviewsThatAreNone(t *testing.T) {
+	t.Parallel()
+	f := start(t, newFakeObjects(), few("a", 0).Obj())
+	group := Path + groupOf(t, few("a", 0).Obj())
+	good := review(t, aPod)
+	tests := map[string]struct {
+		path string
+		body []byte
+		want int
+	}{
+		"not JSON":         {group, []byte("no"), http.StatusBadRequest},
+		"another kind":     {group, []byte(`{"apiVersion": "v1", "kind": "Pod"}`), http.StatusBadRequest},
+		"no request":       {group, []byte(`{"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview"}`), http.StatusBadRequest},
+		"another version":  {group, []byte(strings.Replace(string(good), "admission.k8s.io/v1", "admission.k8s.io/v1beta1", 1)), http.StatusBadRequest},
+		"too large":        {group, []byte(strings.Replace(string(good), `"uid"`, `"x": "`+strings.Repeat("x", maxBody)+`", "uid"`, 1)), http.StatusBadRequest},
+		"no group":         {Path, good, http.StatusNotFound},
+		"another path":     {"/other/x", good, http.StatusNotFound},
+		"below a group":    {group + "/x", good, http.StatusNotFound},
+		"another group":    {Path + "fail-0000000000000000", good, http.StatusOK},
+		"the group itself": {group, good, http.StatusOK},
+	}
+	for name, tc := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			if code, _ := f.ask(t, tc.path, tc.body); code != tc.want {
+				t.Errorf("HTTP %d, want %d", code, tc.want)
+			}
+		})
+	}
+}
+
+// TestOutOfTime has a context that ends be the replica's own failure, and the
+// rule's failurePolicy decide.
+func TestOutOfTime(t *testing.T) {
+	t.Parallel()
+	r := few("a", 9).Obj()
+	f := start(t, newFakeObjects(), r)
+	ctx, cancel := context.WithTimeout(t.Context(), -1)
+	defer cancel()
+	recorder := httptest.NewRecorder()
+	request := httptest.NewRequest(http.MethodPost, Path+groupOf(t, r), strings.NewReader(string(review(t, aPod)))).WithContext(ctx)
+	f.handler.ServeHTTP(recorder, request)
+	if body := recorder.Body.String(); recorder.Code != http.StatusOK || !strings.Contains(body, `"code":500`) || !strings.Contains(body, "context deadline exceeded") {
+		t.Errorf("HTTP %d: %s", recorder.Code, body)
+	}
+	if f.observed.owns != 1 {
+		t.Error("that was not observed as the replica's own")
+	}
+}
+
+// TestOwnKinds has no rule about Mainstay's kinds keep anybody from mending it.
+func TestOwnKinds(t *testing.T) {
+	t.Parallel()
+	r := builders.MakeClusterRule("a").Modes(v1alpha1.ModeAdmission).Match("*", "*", "*").Refer("pods", "v1", "Pod").Validate("refs.pods.size() < 0", "").Obj()
+	f := start(t, newFakeObjects(), r)
+	if got := f.says(t, r, aPod); got == "allowed" {
+		t.Error(got)
+	}
+	if got := f.says(t, r, "{namespace: '', resource: {group: mainstay.dev, version: v1alpha1, resource: clusterrules}, object: {}}"); got != "allowed" {
+		t.Error(got)
+	}
+}
+
+func TestReviewMetrics(t *testing.T) {
+	t.Parallel()
+	r, broken := few("a", 1).Obj(), podRule("b").FailurePolicy(ignore).Validate("object.spec.none == refs.pods.size()", "").Obj()
+	f := start(t, newFakeObjects(), r, broken)
+	f.says(t, r, aPod)
+	f.says(t, broken, aPod)
+	f.ask(t, Path+groupOf(t, r), []byte("no"))
+	f.objects.set(podsGVR, "shop", "web-2", pod("shop", "web-2", "web"))
+	f.await(t, "denied", func() bool { return f.says(t, r, aPod) != "allowed" })
+	read := func(m prometheus.Metric) *dto.Metric {
+		out := &dto.Metric{}
+		if err := m.Write(out); err != nil {
+			t.Fatal(err)
+		}
+		return out
+	}
+	denied, failed := read(f.metrics.Reviews.WithLabelValues("denied")), read(f.metrics.Reviews.WithLabelValues("error"))
+	timed := read(f.metrics.ReviewSeconds)
+	if denied.GetCounter().GetValue() != 1 || failed.GetCounter().GetValue() != 2 || timed.GetHistogram().GetSampleCount() < 4 {
+		t.Errorf("denied %v, failed %v, timed %v", denied, failed, timed)
+	}
+}
+
+// TestGroupsAreThoseOfThePolicies has a rule found below its own group alone.
+func TestGroupsAreThoseOfThePolicies(t *testing.T) {
+	t.Parallel()
+	denying, warning := few("a", 0).Obj(), few("b", 0).Actions(warn).Obj()
+	f := start(t, newFakeObjects(), denying, warning)
+	if got := f.says(t, denying, aPod); strings.Contains(got, "ClusterRule b") || !strings.Contains(got, "ClusterRule a") {
+		t.Error(got)
+	}
+	for group, of := range f.current.Load().groups {
+		for _, a := range of {
+			if policy.Group(a.rule) != group {
+				t.Errorf("%s is in the group %s", a.key, group)
+			}
+		}
+	}
+	_ = deny
+}

@@ -1,0 +1,230 @@
+package webhook
+
+import (
+	"cmp"
+	"maps"
+	"slices"
+	"strings"
+
+	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/mainstay-dev/mainstay/controller/internal/expr"
+	"github.com/mainstay-dev/mainstay/controller/internal/informer"
+	"github.com/mainstay-dev/mainstay/controller/internal/policy"
+	"github.com/mainstay-dev/mainstay/controller/internal/rule"
+)
+
+// state is what the engine knows of one generation of one rule. It does not
+// change once it is among the engine's rules.
+type state struct {
+	uid        types.UID
+	generation int64
+	// rule is nil where the webhook has nothing to judge by it.
+	rule *rule.Rule
+	// resolved says that references are among what is served; missing says what
+	// is not, by the reference's name.
+	resolved   bool
+	references []rule.Resolved
+	missing    []string
+}
+
+// resolve finds the resources that the rule refers to, and returns what it
+// wants of them.
+func (s *state) resolve(objects Objects) informer.Wants {
+	if s.rule == nil || !objects.Discovered() {
+		return nil
+	}
+	served := objects.Resources()
+	resources := make([]rule.APIResource, len(served))
+	for i := range served {
+		resources[i] = rule.APIResource(served[i])
+	}
+	references, absent, refused := s.rule.Resolve(resources)
+	s.resolved, s.references, s.missing = true, references, append(absent, refused...)
+	wants := informer.Wants{}
+	want := func(gvr schema.GroupVersionResource, mask expr.Mask) {
+		if have, ok := wants[gvr]; ok {
+			mask = have.Union(mask)
+		}
+		wants[gvr] = mask
+	}
+	for i := range s.references {
+		want(s.references[i].Resource, s.rule.ReadsOf(s.references[i].Name))
+	}
+	if s.rule.NeedsNamespace() {
+		want(namespaces, expr.WholeObject())
+	}
+	return wants
+}
+
+// snapshot is what reviews judge by. It does not change.
+type snapshot struct {
+	synced bool
+	// groups are the rules of each group, by key, and rules all of them.
+	groups map[string][]*active
+	rules  map[rule.Key]*active
+}
+
+// active is a rule that requests are judged by.
+type active struct {
+	key  rule.Key
+	rule *rule.Rule
+	// generation is the last that was seen, which may be one that does not
+	// compile.
+	generation int64
+	// references have the lists, and missing says why there is none of others.
+	references []reference
+	missing    error
+
+	// deny, warn and audit are what a violation does, and fail whether an error
+	// denies.
+	deny, warn, audit, fail bool
+	// before and after stand around every message.
+	before, after string
+}
+
+// reference has the lists of one reference, or why they cannot be read.
+type reference struct {
+	rule.Resolved
+	source  *source
+	problem error
+}
+
+// find is the reference of a name.
+func (a *active) find(name string) (*reference, error) {
+	for i := range a.references {
+		if a.references[i].Name == name {
+			return &a.references[i], a.references[i].problem
+		}
+	}
+	return nil, a.missing
+}
+
+const unresolved = unavailable("what the API server serves is not known yet")
+
+// newActive is a rule whose references are not joined with their lists yet.
+func newActive(key rule.Key, s *state) *active {
+	actions := policy.ActionsOf(s.rule)
+	a := &active{
+		key:  key,
+		rule: s.rule,
+
+		generation: s.generation,
+
+		deny:    slices.Contains(actions, admissionregistrationv1.Deny),
+		warn:    slices.Contains(actions, admissionregistrationv1.Warn),
+		audit:   slices.Contains(actions, admissionregistrationv1.Audit),
+		fail:    policy.EffectiveFailurePolicy(s.rule) == admissionregistrationv1.Fail,
+		missing: unresolved,
+	}
+	a.before, a.after = policy.Frame(key)
+	if s.resolved {
+		a.missing = unavailable(strings.Join(s.missing, "; "))
+	}
+	return a
+}
+
+// round makes the lists that changed, and a new snapshot where rules did.
+func (e *Engine) round() {
+	e.mu.Lock()
+	todo := e.changes
+	e.changes = changes{}
+	rules := maps.Clone(e.rules)
+	complete := len(e.expected) == 0
+	if todo.rules {
+		e.keepSources(rules)
+	}
+	sources := maps.Clone(e.sources)
+	e.mu.Unlock()
+
+	var next *snapshot
+	if todo.rules {
+		next = e.join(rules, sources, &todo)
+		next.synced = next.synced && complete
+	}
+	// The lists are made after the states were read: a list of a resource that
+	// is synced has all that its readers want.
+	e.readNamespaces(&todo)
+	for s, stale := range todo.sources {
+		s.refresh(e.objects, stale)
+	}
+	if next != nil {
+		e.current.Store(next)
+		if next.synced {
+			e.synced.Store(true)
+		}
+	}
+}
+
+// join makes a snapshot of rules. What can be read now and could not before is
+// added to what has to be made.
+func (e *Engine) join(rules map[rule.Key]*state, sources map[sourceKey]*source, todo *changes) *snapshot {
+	next := &snapshot{synced: e.objects.Discovered(), groups: map[string][]*active{}, rules: map[rule.Key]*active{}}
+	for key, s := range rules {
+		if s.rule == nil {
+			continue
+		}
+		a := newActive(key, s)
+		next.synced = next.synced && s.resolved
+		for _, resolved := range s.references {
+			joined := reference{Resolved: resolved, source: sources[keyOfSource(key, &resolved)]}
+			switch at := e.objects.State(consumer(key), resolved.Resource); {
+			case at.Phase != informer.Synced:
+				joined.problem = unavailable(at.Message)
+				next.synced = next.synced && at.Phase != informer.Syncing
+			case !e.current.Load().reads(key, s.generation, &joined):
+				todo.source(joined.source).all = true
+			}
+			a.references = append(a.references, joined)
+		}
+		if s.resolved && s.rule.NeedsNamespace() {
+			todo.allNamespaces = true
+			next.synced = next.synced && e.objects.State(consumer(key), namespaces).Phase != informer.Syncing
+		}
+		group := policy.Group(s.rule)
+		next.groups[group], next.rules[key] = append(next.groups[group], a), a
+	}
+	for _, of := range next.groups {
+		slices.SortFunc(of, func(a, b *active) int {
+			return cmp.Or(cmp.Compare(a.key.Kind, b.key.Kind), cmp.Compare(a.key.Namespace, b.key.Namespace), cmp.Compare(a.key.Name, b.key.Name))
+		})
+	}
+	return next
+}
+
+// reads says whether the lists of a rule's reference were made for this
+// generation of it.
+func (s *snapshot) reads(key rule.Key, generation int64, ref *reference) bool {
+	a, ok := s.rules[key]
+	if !ok || a.generation != generation {
+		return false
+	}
+	have, err := a.find(ref.Name)
+	return err == nil && have.source == ref.source
+}
+
+func (e *Engine) readNamespaces(todo *changes) {
+	if todo.allNamespaces {
+		seen := map[string]struct{}{}
+		for _, obj := range e.objects.List(namespaces, "") {
+			seen[obj.GetName()] = struct{}{}
+			e.known.Store(obj.GetName(), obj)
+		}
+		e.known.Range(func(name, _ any) bool {
+			if _, there := seen[name.(string)]; !there {
+				e.known.Delete(name)
+			}
+			return true
+		})
+		return
+	}
+	for name := range todo.namespaces {
+		if obj := e.objects.Get(namespaces, "", name); obj != nil {
+			e.known.Store(name, obj)
+		} else {
+			e.known.Delete(name)
+		}
+	}
+}

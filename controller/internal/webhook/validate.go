@@ -1,0 +1,84 @@
+package webhook
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"strings"
+
+	admissionv1 "k8s.io/api/admission/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/mainstay-dev/mainstay/controller/api/v1alpha1"
+	"github.com/mainstay-dev/mainstay/controller/internal/expr"
+	"github.com/mainstay-dev/mainstay/controller/internal/policy"
+	"github.com/mainstay-dev/mainstay/controller/internal/rule"
+)
+
+// ValidatePath is that of reviews of rules themselves.
+const ValidatePath = "/validate"
+
+// maxMistakes bounds what is said of a rule that does not compile, in bytes.
+const maxMistakes = 4096
+
+// ValidateHandler compiles rules that are applied. It fails open: what it
+// cannot decode is admitted, and the condition of the rule says the rest.
+func (e *Engine) ValidateHandler() http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body := http.MaxBytesReader(w, r.Body, maxBody)
+		review := admissionv1.AdmissionReview{}
+		if err := json.NewDecoder(body).Decode(&review); err != nil || review.Request == nil {
+			http.Error(w, fmt.Sprintf("decode the review: %v", err), http.StatusBadRequest)
+			return
+		}
+		response := &admissionv1.AdmissionResponse{Allowed: true}
+		if message := e.mistakes(review.Request); message != "" {
+			response.Allowed = false
+			response.Result = &metav1.Status{
+				Status: metav1.StatusFailure, Reason: metav1.StatusReasonInvalid, Code: http.StatusUnprocessableEntity, Message: message,
+			}
+		}
+		respond(w, review.Request.UID, response)
+	})
+}
+
+// mistakes says what is wrong with the rule of a request, as its conditions
+// would; empty for nothing, and for what is no rule.
+func (e *Engine) mistakes(q *admissionv1.AdmissionRequest) (message string) {
+	defer func() {
+		if recover() != nil {
+			message = ""
+		}
+	}()
+	if q.Operation != admissionv1.Create && q.Operation != admissionv1.Update || q.Kind.Group != v1alpha1.GroupVersion.Group || q.SubResource != "" {
+		return ""
+	}
+	// Both kinds have this shape.
+	var obj, old v1alpha1.ClusterRule
+	if json.Unmarshal(q.Object.Raw, &obj) != nil || obj.DeletionTimestamp != nil {
+		return ""
+	}
+	if q.Operation == admissionv1.Update && json.Unmarshal(q.OldObject.Raw, &old) == nil && equality.Semantic.DeepEqual(old.Spec, obj.Spec) {
+		return ""
+	}
+	key := rule.Key{Kind: q.Kind.Kind, Name: obj.Name}
+	switch key.Kind {
+	case rule.KindRule:
+		key.Namespace = q.Namespace
+	case rule.KindClusterRule:
+	default:
+		return ""
+	}
+	var lines []string
+	compiled, mistakes := rule.Compile(e.compiler, key, obj.Generation, &obj.Spec)
+	for _, mistake := range mistakes {
+		lines = append(lines, mistake.Error())
+	}
+	if len(mistakes) == 0 {
+		if refusal := policy.Check(compiled); refusal != nil {
+			lines = append(lines, refusal.Message)
+		}
+	}
+	return expr.Shorten(strings.Join(lines, "; "), maxMistakes)
+}

@@ -1,0 +1,94 @@
+package webhook
+
+import (
+	"encoding/json"
+	"strings"
+	"testing"
+
+	admissionv1 "k8s.io/api/admission/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+
+	"github.com/mainstay-dev/mainstay/controller/api/v1alpha1"
+	"github.com/mainstay-dev/mainstay/test/builders"
+)
+
+func TestValidate(t *testing.T) {
+	t.Parallel()
+	raw := func(obj any) runtime.RawExtension {
+		body, err := json.Marshal(obj)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return runtime.RawExtension{Raw: body}
+	}
+	kind := func(kind string) metav1.GroupVersionKind {
+		return metav1.GroupVersionKind{Group: "mainstay.dev", Version: "v1alpha1", Kind: kind}
+	}
+	good := podRule("a").Validate("refs.pods.size() == 0", "").Obj()
+	bad := podRule("a").Validate("refs.none.size() == 0 &&\n nothing", "").Condition("c", "1").Obj()
+	gone := bad.DeepCopy()
+	gone.DeletionTimestamp = &metav1.Time{Time: testNow}
+	labelled := bad.DeepCopy()
+	labelled.Labels = map[string]string{"a": "b"}
+	authorizing := podRule("a").Validate("refs.pods.size() == 0 && authorizer.requestResource.check('x').allowed()", "").Obj()
+	long := podRule("a")
+	for range 60 {
+		long.Validate("nothing", "")
+	}
+	tenant := builders.MakeRule("shop", "a").Modes(v1alpha1.ModeAdmission).Match("", "v1", "pods").Refer("pods", "v1", "Pod").Validate("false", "").
+		MessageExpression("string(refs.pods.size())").Obj()
+	const mistakes = `spec.matchConditions[0].expression: Invalid value: "1": must evaluate to bool but got int; ` +
+		`spec.validations[0].expression: Invalid value: "refs.none.size() == 0 &&\n nothing": line 1, column 5: undefined field 'none' (and 1 more)`
+	tests := map[string]struct {
+		request admissionv1.AdmissionRequest
+		want    string
+	}{
+		"created":          {admissionv1.AdmissionRequest{Operation: "CREATE", Kind: kind("ClusterRule"), Object: raw(good)}, ""},
+		"with mistakes":    {admissionv1.AdmissionRequest{Operation: "CREATE", Kind: kind("ClusterRule"), Object: raw(bad)}, mistakes},
+		"changed to them":  {admissionv1.AdmissionRequest{Operation: "UPDATE", Kind: kind("ClusterRule"), Object: raw(bad), OldObject: raw(good)}, mistakes},
+		"had them before":  {admissionv1.AdmissionRequest{Operation: "UPDATE", Kind: kind("ClusterRule"), Object: raw(labelled), OldObject: raw(bad)}, ""},
+		"is being deleted": {admissionv1.AdmissionRequest{Operation: "UPDATE", Kind: kind("ClusterRule"), Object: raw(gone), OldObject: raw(good)}, ""},
+		"deleted":          {admissionv1.AdmissionRequest{Operation: "DELETE", Kind: kind("ClusterRule"), OldObject: raw(bad)}, ""},
+		"its status":       {admissionv1.AdmissionRequest{Operation: "UPDATE", SubResource: "status", Kind: kind("ClusterRule"), Object: raw(bad)}, ""},
+		"not decodable":    {admissionv1.AdmissionRequest{Operation: "CREATE", Kind: kind("ClusterRule"), Object: runtime.RawExtension{Raw: []byte(`{"spec": 1}`)}}, ""},
+		"another kind":     {admissionv1.AdmissionRequest{Operation: "CREATE", Kind: kind("Lifeline"), Object: raw(bad)}, ""},
+		"cannot be enforced": {
+			admissionv1.AdmissionRequest{Operation: "CREATE", Kind: kind("ClusterRule"), Object: raw(authorizing)},
+			"spec: the expressions use refs.pods, which takes the webhook, and authorizer, which only the API server has: leave out one of them, or make two rules of this one",
+		},
+		"a Rule that shows too much": {
+			admissionv1.AdmissionRequest{Operation: "CREATE", Kind: kind("Rule"), Namespace: "shop", Object: raw(tenant)},
+			`spec.validations[0].messageExpression: Invalid value: "string(refs.pods.size())": line 1, column 12: refs cannot be used here: ` +
+				`the message of a namespaced Rule with mode Admission would show objects that its author may not read`,
+		},
+	}
+	f := newEngine(t, newFakeObjects())
+	ask := func(t *testing.T, q *admissionv1.AdmissionRequest) *admissionv1.AdmissionResponse {
+		t.Helper()
+		q.UID = "u1"
+		body, err := json.Marshal(admissionv1.AdmissionReview{TypeMeta: metav1.TypeMeta{APIVersion: "admission.k8s.io/v1", Kind: "AdmissionReview"}, Request: q})
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, response := post(t, f.ValidateHandler(), ValidatePath, body)
+		return response
+	}
+	for name, tc := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			response := ask(t, &tc.request)
+			got := ""
+			if !response.Allowed {
+				got = response.Result.Message
+			}
+			if got != tc.want || response.UID != "u1" {
+				t.Errorf("got  %s\nwant %s", got, tc.want)
+			}
+		})
+	}
+	response := ask(t, &admissionv1.AdmissionRequest{Operation: "CREATE", Kind: kind("ClusterRule"), Object: raw(long.Obj())})
+	if message := response.Result.Message; len(message) > maxMistakes || !strings.HasSuffix(message, "…") {
+		t.Errorf("a message of %d bytes", len(message))
+	}
+}
