@@ -15,6 +15,7 @@ import (
 
 	"github.com/mainstay-dev/mainstay/controller/api/v1alpha1"
 	"github.com/mainstay-dev/mainstay/controller/internal/informer"
+	"github.com/mainstay-dev/mainstay/controller/internal/policy"
 	"github.com/mainstay-dev/mainstay/controller/internal/rule"
 )
 
@@ -33,7 +34,7 @@ func TestReviewsWhileListsChange(t *testing.T) {
 	r := podRule("a").Validate("false", "").MessageExpression("refs.pods.map(p, string(p.metadata.name)).join(',')").Obj()
 	other := podRule("b").Validate("namespaceObject.metadata.name == 'shop' && refs.pods.size() > 0", "").Obj()
 	f := start(t, objects, r, other)
-	group := Path + groupOf(t, r)
+	group := policy.AdmitPath + groupOf(t, r)
 
 	stop := make(chan struct{})
 	var writers, readers sync.WaitGroup
@@ -129,7 +130,7 @@ func TestReviewsTakeNoLock(t *testing.T) {
 	objects.set(namespaces, "", "shop", namespace("shop", nil))
 	r := podRule("a").Validate("refs.pods.size() <= 1 && namespaceObject.metadata.name == 'shop'", "").NamespaceLabels("a", "b").Obj()
 	f := start(t, objects, r)
-	group := Path + groupOf(t, r)
+	group := policy.AdmitPath + groupOf(t, r)
 	f.applying.Lock()
 	defer f.applying.Unlock()
 	f.mu.Lock()
@@ -163,7 +164,7 @@ func BenchmarkReview(b *testing.B) {
 					Validate(fmt.Sprintf("refs.pods.size() <= %d && object.metadata.labels.app == 'web'", 1000+i), "too many").Obj())
 			}
 			f := start(b, objects, all...)
-			group := Path + groupOf(b, all[0]) + "?timeout=5s"
+			group := policy.AdmitPath + groupOf(b, all[0]) + "?timeout=5s"
 			body := review(b, aPod)
 			b.ReportAllocs()
 			for b.Loop() {

@@ -171,7 +171,7 @@ func (e *Engine) SetRule(key rule.Key, uid types.UID, generation int64, spec *v1
 	e.applying.Lock()
 	defer e.applying.Unlock()
 	// What is wanted is said first: a state that is read afterwards is about it.
-	e.objects.Apply(consumer(key), s.resolve(e.objects))
+	e.objects.Apply(Consumer(key), s.resolve(e.objects))
 	e.mu.Lock()
 	e.rules[key] = s
 	delete(e.expected, key)
@@ -187,12 +187,12 @@ func (e *Engine) RemoveRule(key rule.Key) {
 	delete(e.rules, key)
 	delete(e.expected, key)
 	e.mu.Unlock()
-	e.objects.Apply(consumer(key), nil)
+	e.objects.Apply(Consumer(key), nil)
 	e.change(func(c *changes) { c.rules = true })
 }
 
-// consumer is the name of a rule among those who want objects.
-func consumer(key rule.Key) string { return "webhook/" + key.String() }
+// Consumer is the name of a rule of the webhook among those who want objects.
+func Consumer(key rule.Key) string { return "webhook/" + key.String() }
 
 // ResourcesChanged resolves all rules again.
 func (e *Engine) ResourcesChanged() {
@@ -205,7 +205,7 @@ func (e *Engine) ResourcesChanged() {
 	}
 	e.mu.Unlock()
 	for key, s := range resolved {
-		e.objects.Apply(consumer(key), s.resolve(e.objects))
+		e.objects.Apply(Consumer(key), s.resolve(e.objects))
 		e.mu.Lock()
 		e.rules[key] = s
 		e.mu.Unlock()

@@ -17,11 +17,9 @@ import (
 	"github.com/mainstay-dev/mainstay/controller/api/v1alpha1"
 	"github.com/mainstay-dev/mainstay/controller/internal/expr"
 	"github.com/mainstay-dev/mainstay/controller/internal/metrics"
+	"github.com/mainstay-dev/mainstay/controller/internal/policy"
 	"github.com/mainstay-dev/mainstay/controller/internal/rule"
 )
-
-// Path is that of reviews: a group, as policy.Group names it, follows.
-const Path = "/admit/"
 
 // Observer is told after each review.
 type Observer interface {
@@ -43,7 +41,7 @@ func (u unavailable) Is(target error) bool { return target == errUnavailable }
 
 const notSynced = unavailable("this replica has not read yet what its rules refer to")
 
-// Handler answers the reviews of groups of rules, below Path. The observer may
+// Handler answers the reviews of groups of rules, below policy.AdmitPath. The observer may
 // be nil.
 func (e *Engine) Handler(observer Observer) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -66,9 +64,9 @@ func (e *Engine) serve(w http.ResponseWriter, r *http.Request) (verdict string, 
 			verdict, own = metrics.VerdictError, true
 		}
 	}()
-	group, found := strings.CutPrefix(r.URL.Path, Path)
+	group, found := strings.CutPrefix(r.URL.Path, policy.AdmitPath)
 	if !found || group == "" || strings.Contains(group, "/") {
-		http.Error(w, "want "+Path+"<group>", http.StatusNotFound)
+		http.Error(w, "want "+policy.AdmitPath+"<group>", http.StatusNotFound)
 		return metrics.VerdictError, false
 	}
 	content, err := read(r)

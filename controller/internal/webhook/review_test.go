@@ -249,7 +249,7 @@ func TestWarningsAndAuditAnnotations(t *testing.T) {
 func TestReviewsThatAreNone(t *testing.T) {
 	t.Parallel()
 	f := start(t, newFakeObjects(), few("a", 0).Obj())
-	group := Path + groupOf(t, few("a", 0).Obj())
+	group := policy.AdmitPath + groupOf(t, few("a", 0).Obj())
 	good := review(t, aPod)
 	tests := map[string]struct {
 		path string
@@ -264,7 +264,7 @@ func TestReviewsThatAreNone(t *testing.T) {
 		"no group":         {Path, good, http.StatusNotFound},
 		"another path":     {"/other/x", good, http.StatusNotFound},
 		"below a group":    {group + "/x", good, http.StatusNotFound},
-		"another group":    {Path + "fail-0000000000000000", good, http.StatusOK},
+		"another group":    {policy.AdmitPath + "fail-0000000000000000", good, http.StatusOK},
 		"the group itself": {group, good, http.StatusOK},
 	}
 	for name, tc := range tests {

@@ -170,7 +170,7 @@ func (e *Engine) join(rules map[rule.Key]*state, sources map[sourceKey]*source, 
 		next.synced = next.synced && s.resolved
 		for _, resolved := range s.references {
 			joined := reference{Resolved: resolved, source: sources[keyOfSource(key, &resolved)]}
-			switch at := e.objects.State(consumer(key), resolved.Resource); {
+			switch at := e.objects.State(Consumer(key), resolved.Resource); {
 			case at.Phase != informer.Synced:
 				joined.problem = unavailable(at.Message)
 				next.synced = next.synced && at.Phase != informer.Syncing
@@ -181,7 +181,7 @@ func (e *Engine) join(rules map[rule.Key]*state, sources map[sourceKey]*source, 
 		}
 		if s.resolved && s.rule.NeedsNamespace() {
 			todo.allNamespaces = true
-			next.synced = next.synced && e.objects.State(consumer(key), namespaces).Phase != informer.Syncing
+			next.synced = next.synced && e.objects.State(Consumer(key), namespaces).Phase != informer.Syncing
 		}
 		group := policy.Group(s.rule)
 		next.groups[group], next.rules[key] = append(next.groups[group], a), a

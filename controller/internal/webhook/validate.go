@@ -16,9 +16,6 @@ import (
 	"github.com/mainstay-dev/mainstay/controller/internal/rule"
 )
 
-// ValidatePath is that of reviews of rules themselves.
-const ValidatePath = "/validate"
-
 // maxMistakes bounds what is said of a rule that does not compile, in bytes.
 const maxMistakes = 4096
 

@@ -71,7 +71,7 @@ func TestValidate(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		_, response := post(t, f.ValidateHandler(), ValidatePath, body)
+		_, response := post(t, f.ValidateHandler(), policy.ValidatePath, body)
 		return response
 	}
 	for name, tc := range tests {

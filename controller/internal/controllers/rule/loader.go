@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/types"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/builder"
@@ -20,37 +19,36 @@ import (
 
 // +kubebuilder:rbac:groups=mainstay.dev,resources=clusterrules;rules,verbs=get;list;watch
 
-// Audit evaluates rules.
-type Audit interface {
+// Judge evaluates rules.
+type Judge interface {
 	SetRule(key rule.Key, uid types.UID, generation int64, spec *v1alpha1.RuleSpec)
 	RemoveRule(key rule.Key)
 }
 
-// Loader hands rules to the audit, on every replica.
+// Loader hands rules to those who judge by them, on every replica.
 type Loader struct {
 	reader client.Reader
-	audit  Audit
+	judges []Judge
 }
 
 // NewLoader returns a Loader that reads rules with reader.
-func NewLoader(reader client.Reader, audit Audit) *Loader {
-	return &Loader{reader: reader, audit: audit}
+func NewLoader(reader client.Reader, judges ...Judge) *Loader {
+	return &Loader{reader: reader, judges: judges}
 }
 
 // Reconcile hands over one rule.
 func (l *Loader) Reconcile(ctx context.Context, key rule.Key) (ctrl.Result, error) {
 	obj, spec, err := Read(ctx, l.reader, key)
-	switch {
-	case apierrors.IsNotFound(err):
-		l.audit.RemoveRule(key)
-		return ctrl.Result{}, nil
-	case err != nil:
+	if client.IgnoreNotFound(err) != nil {
 		return ctrl.Result{}, err
-	case obj.GetDeletionTimestamp() != nil:
-		l.audit.RemoveRule(key)
-		return ctrl.Result{}, nil
 	}
-	l.audit.SetRule(key, obj.GetUID(), obj.GetGeneration(), spec)
+	for _, judge := range l.judges {
+		if err != nil || obj.GetDeletionTimestamp() != nil {
+			judge.RemoveRule(key)
+		} else {
+			judge.SetRule(key, obj.GetUID(), obj.GetGeneration(), spec)
+		}
+	}
 	return ctrl.Result{}, nil
 }
 
