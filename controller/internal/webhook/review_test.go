@@ -223,7 +223,7 @@ func TestWarningsAndAuditAnnotations(t *testing.T) {
 		rules = append(rules, podRule(fmt.Sprintf("warn-%02d", i)).Actions(warn, audit).Validate("refs.pods.size() < 0", strings.Repeat("ä", 500)).Obj())
 	}
 	f := start(t, newFakeObjects(), rules...)
-	_, response := f.ask(t, Path+groupOf(t, rules[0]), review(t, aPod))
+	_, response := f.ask(t, policy.AdmitPath+groupOf(t, rules[0]), review(t, aPod))
 	total := 0
 	for _, text := range response.Warnings {
 		if total += len(text); len(text) > maxWarning || !strings.HasSuffix(text, "kubectl describe clusterrule "+fmt.Sprintf("warn-%02d)", 0)) && text == response.Warnings[0] {
@@ -261,7 +261,7 @@ func TestReviewsThatAreNone(t *testing.T) {
 		"no request":       {group, []byte(`{"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview"}`), http.StatusBadRequest},
 		"another version":  {group, []byte(strings.Replace(string(good), "admission.k8s.io/v1", "admission.k8s.io/v1beta1", 1)), http.StatusBadRequest},
 		"too large":        {group, []byte(strings.Replace(string(good), `"uid"`, `"x": "`+strings.Repeat("x", maxBody)+`", "uid"`, 1)), http.StatusBadRequest},
-		"no group":         {Path, good, http.StatusNotFound},
+		"no group":         {policy.AdmitPath, good, http.StatusNotFound},
 		"another path":     {"/other/x", good, http.StatusNotFound},
 		"below a group":    {group + "/x", good, http.StatusNotFound},
 		"another group":    {policy.AdmitPath + "fail-0000000000000000", good, http.StatusOK},
@@ -286,7 +286,7 @@ func TestOutOfTime(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), -1)
 	defer cancel()
 	recorder := httptest.NewRecorder()
-	request := httptest.NewRequest(http.MethodPost, Path+groupOf(t, r), strings.NewReader(string(review(t, aPod)))).WithContext(ctx)
+	request := httptest.NewRequest(http.MethodPost, policy.AdmitPath+groupOf(t, r), strings.NewReader(string(review(t, aPod)))).WithContext(ctx)
 	f.handler.ServeHTTP(recorder, request)
 	if body := recorder.Body.String(); recorder.Code != http.StatusOK || !strings.Contains(body, `"code":500`) || !strings.Contains(body, "context deadline exceeded") {
 		t.Errorf("HTTP %d: %s", recorder.Code, body)
@@ -315,7 +315,7 @@ func TestReviewMetrics(t *testing.T) {
 	f := start(t, newFakeObjects(), r, broken)
 	f.says(t, r, aPod)
 	f.says(t, broken, aPod)
-	f.ask(t, Path+groupOf(t, r), []byte("no"))
+	f.ask(t, policy.AdmitPath+groupOf(t, r), []byte("no"))
 	f.objects.set(podsGVR, "shop", "web-2", pod("shop", "web-2", "web"))
 	f.await(t, "denied", func() bool { return f.says(t, r, aPod) != "allowed" })
 	read := func(m prometheus.Metric) *dto.Metric {
