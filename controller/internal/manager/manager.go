@@ -27,11 +27,14 @@ import (
 	"github.com/mainstay-dev/mainstay/controller/internal/controllers/lifeline"
 	"github.com/mainstay-dev/mainstay/controller/internal/controllers/policy"
 	"github.com/mainstay-dev/mainstay/controller/internal/controllers/rule"
+	webhookcontroller "github.com/mainstay-dev/mainstay/controller/internal/controllers/webhook"
 	"github.com/mainstay-dev/mainstay/controller/internal/expr"
 	"github.com/mainstay-dev/mainstay/controller/internal/flux"
+	"github.com/mainstay-dev/mainstay/controller/internal/health"
 	"github.com/mainstay-dev/mainstay/controller/internal/informer"
 	"github.com/mainstay-dev/mainstay/controller/internal/metrics"
 	"github.com/mainstay-dev/mainstay/controller/internal/status"
+	"github.com/mainstay-dev/mainstay/controller/internal/webhook"
 )
 
 // eventSource is the reporting controller of Events.
@@ -54,6 +57,8 @@ func New(cfg *rest.Config, opts Options) (ctrlmanager.Manager, error) {
 	cfg.QPS, cfg.Burst = clientQPS, clientBurst
 	now := &serverTime{WithTicker: opts.Clock}
 	now.listen(cfg)
+	heard := health.NewHeard(now)
+	cfg.Wrap(heard.Wrap)
 	opts.Clock = now
 
 	scheme := runtime.NewScheme()
@@ -84,14 +89,18 @@ func New(cfg *rest.Config, opts Options) (ctrlmanager.Manager, error) {
 	if err != nil {
 		return nil, fmt.Errorf("make the manager: %w", err)
 	}
-	if err := wire(mgr, cfg, opts); err != nil {
+	ready, err := newAvailability(mgr, cfg, opts, heard)
+	if err != nil {
 		return nil, err
 	}
-	return mgr, nil
+	if err := wire(mgr, cfg, opts, ready); err != nil {
+		return nil, err
+	}
+	return &gracefully{Manager: mgr, drainer: ready.drainer, drain: opts.drain(), clock: opts.Clock, log: opts.Log}, nil
 }
 
 // wire names everything that runs.
-func wire(mgr ctrlmanager.Manager, cfg *rest.Config, opts Options) error {
+func wire(mgr ctrlmanager.Manager, cfg *rest.Config, opts Options, ready *availability) error {
 	m, err := metrics.New(opts.Registry)
 	if err != nil {
 		return fmt.Errorf("register the metrics: %w", err)
@@ -115,14 +124,21 @@ func wire(mgr ctrlmanager.Manager, cfg *rest.Config, opts Options) error {
 		Client: mgr.GetClient(), Reader: mgr.GetAPIReader(), Compiler: compiler, Metrics: m, Clock: opts.Clock,
 		Namespace: opts.PodNamespace, RecoveryNamespaces: opts.recoveryNamespaces(),
 	})
+	judging := webhook.NewEngine(objects, compiler, opts.Clock, m)
+	entries := webhookcontroller.New(webhookcontroller.Options{
+		Client: mgr.GetClient(), Reader: mgr.GetAPIReader(), Compiler: compiler, Metrics: m, Objects: objects,
+		Certificates: ready.certificates(), Namespace: opts.PodNamespace, RecoveryNamespaces: opts.recoveryNamespaces(),
+		URL: opts.WebhookURL, Off: opts.WebhookAddr == webhookOff, Consumer: webhook.Consumer,
+	})
 	executor := action.NewExecutor(mgr.GetClient(), actions(mgr.GetClient(), mgr.GetAPIReader()), opts.PodNamespace, opts.PodName, opts.Clock, m)
 
 	for _, c := range []interface {
 		SetupWithManager(mgr ctrl.Manager) error
 	}{
-		rule.NewLoader(mgr.GetCache(), engine),
+		rule.NewLoader(mgr.GetCache(), engine, judging),
 		policies,
-		rule.NewReconciler(mgr.GetCache(), engine, policies, statuses, recorder, m),
+		entries,
+		rule.NewReconciler(mgr.GetCache(), engine, enforcement{policies, entries}, statuses, recorder, m),
 		lifeline.New(lifeline.Options{
 			Client: mgr.GetClient(), Reader: mgr.GetAPIReader(), Objects: objects, Executor: executor, Statuses: statuses,
 			Recorder: recorder, Metrics: m, Clock: opts.Clock, Namespace: opts.PodNamespace,
@@ -135,7 +151,7 @@ func wire(mgr ctrlmanager.Manager, cfg *rest.Config, opts Options) error {
 		}
 	}
 	warm := &warmth{mgr: mgr, objects: objects}
-	for _, r := range []ctrlmanager.Runnable{objects, engine, warm} {
+	for _, r := range []ctrlmanager.Runnable{objects, engine, &judge{Engine: judging, mgr: mgr}, warm} {
 		if err := mgr.Add(r); err != nil {
 			return fmt.Errorf("add a runnable: %w", err)
 		}
@@ -146,7 +162,7 @@ func wire(mgr ctrlmanager.Manager, cfg *rest.Config, opts Options) error {
 	if err := mgr.AddReadyzCheck("caches", warm.check); err != nil {
 		return fmt.Errorf("add the readiness check: %w", err)
 	}
-	return nil
+	return ready.serve(mgr, opts, judging)
 }
 
 // actions are all that an Intervention can name.

@@ -7,7 +7,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
 	appsv1 "k8s.io/api/apps/v1"
@@ -314,4 +313,3 @@ func TestWebhookIsOff(t *testing.T) {
 		}))
 	}
 }
-
