@@ -37,7 +37,7 @@ func startReplica(c *cluster.Cluster, program, kubeconfig, pod string) (*replica
 	if err != nil {
 		return nil, fmt.Errorf("make the log of replica %s: %w", pod, err)
 	}
-	args := append([]string{"controller", "--kubeconfig", kubeconfig, "--metrics-addr=0", "--health-addr=0"}, leaseFlags()...)
+	args := append([]string{"controller", "--kubeconfig", kubeconfig, "--metrics-addr=0", "--health-addr=0", "--webhook-addr=0"}, leaseFlags()...)
 	r.cmd = exec.Command(program, args...)
 	r.cmd.Env = append(os.Environ(), "POD_NAME="+pod, "POD_NAMESPACE=mainstay-system")
 	r.cmd.Stdout, r.cmd.Stderr = out, out

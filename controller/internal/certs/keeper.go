@@ -141,7 +141,7 @@ func (k *Keeper) NeedLeaderElection() bool { return false }
 func (k *Keeper) Start(ctx context.Context) error {
 	for _, obj := range []client.Object{&corev1.Secret{}, &admissionregistrationv1.ValidatingWebhookConfiguration{}} {
 		for !k.watch(ctx, obj) {
-			if ctx.Err() != nil {
+			if !k.pause(ctx, wait.Jitter(time.Second, 1), nil) {
 				return nil
 			}
 		}
@@ -184,7 +184,6 @@ func (k *Keeper) watch(ctx context.Context, obj client.Object) bool {
 	}
 	if ctx.Err() == nil {
 		k.opts.Log.Error(err, "cannot watch what the webhook's certificate depends on")
-		k.pause(ctx, wait.Jitter(time.Second, 1), nil)
 	}
 	return false
 }

@@ -45,12 +45,11 @@ func TestRaceForTheSecret(t *testing.T) {
 	a, b := e.prepare(t, options()), e.prepare(t, options())
 	for round := range rounds {
 		// Made anew every other round, and mended in the others.
-		switch {
-		case round%2 == 0:
+		if round%2 == 0 {
 			if err := e.admin.Delete(t.Context(), e.secret()); client.IgnoreNotFound(err) != nil {
 				t.Fatal(err)
 			}
-		default:
+		} else {
 			secret, _ := e.stored(t)
 			secret.Data[KeyCA] = []byte("garbage")
 			if err := e.admin.Update(t.Context(), secret); err != nil {

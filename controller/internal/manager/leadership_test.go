@@ -225,7 +225,7 @@ func TestCrashedAndPausedLeader(t *testing.T) {
 	kubeconfig := e.kubeconfig(t)
 	opts := options("")
 	start := func(name string) *exec.Cmd {
-		cmd := exec.Command(path, "controller", "--kubeconfig", kubeconfig, "--metrics-addr=0", "--health-addr=0",
+		cmd := exec.Command(path, "controller", "--kubeconfig", kubeconfig, "--metrics-addr=0", "--health-addr=0", "--webhook-addr=0",
 			"--leader-election-lease-duration="+opts.LeaseDuration.String(),
 			"--leader-election-renew-deadline="+opts.RenewDeadline.String(),
 			"--leader-election-retry-period="+opts.RetryPeriod.String())

@@ -111,7 +111,7 @@ func startEnv(ctx context.Context, opts cluster.Options) (*env, error) {
 func options(podName string) manager.Options {
 	opts := manager.Default()
 	opts.PodName = podName
-	opts.MetricsAddr, opts.HealthAddr = "0", "0"
+	opts.MetricsAddr, opts.HealthAddr, opts.WebhookAddr = "0", "0", "0"
 	opts.LeaseDuration, opts.RenewDeadline, opts.RetryPeriod = 6*time.Second, 4*time.Second, 500*time.Millisecond
 	opts.Log = logr.Discard()
 	return opts

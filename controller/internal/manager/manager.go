@@ -29,6 +29,7 @@ import (
 	"github.com/mainstay-dev/mainstay/controller/internal/controllers/rule"
 	"github.com/mainstay-dev/mainstay/controller/internal/expr"
 	"github.com/mainstay-dev/mainstay/controller/internal/flux"
+	"github.com/mainstay-dev/mainstay/controller/internal/health"
 	"github.com/mainstay-dev/mainstay/controller/internal/informer"
 	"github.com/mainstay-dev/mainstay/controller/internal/metrics"
 	"github.com/mainstay-dev/mainstay/controller/internal/status"
@@ -54,6 +55,8 @@ func New(cfg *rest.Config, opts Options) (ctrlmanager.Manager, error) {
 	cfg.QPS, cfg.Burst = clientQPS, clientBurst
 	now := &serverTime{WithTicker: opts.Clock}
 	now.listen(cfg)
+	heard := health.NewHeard(now)
+	cfg.Wrap(heard.Wrap)
 	opts.Clock = now
 
 	scheme := runtime.NewScheme()
@@ -84,10 +87,14 @@ func New(cfg *rest.Config, opts Options) (ctrlmanager.Manager, error) {
 	if err != nil {
 		return nil, fmt.Errorf("make the manager: %w", err)
 	}
+	ready, err := newAvailability(mgr, cfg, opts, heard)
+	if err != nil {
+		return nil, err
+	}
 	if err := wire(mgr, cfg, opts); err != nil {
 		return nil, err
 	}
-	return mgr, nil
+	return &gracefully{Manager: mgr, drainer: ready.drainer, drain: opts.drain(), clock: opts.Clock, log: opts.Log}, nil
 }
 
 // wire names everything that runs.

@@ -2,7 +2,10 @@ package manager
 
 import (
 	"fmt"
+	"net"
+	"net/url"
 	"slices"
+	"strconv"
 	"time"
 
 	"github.com/go-logr/logr"
@@ -30,6 +33,17 @@ type Options struct {
 
 	// MetricsAddr and HealthAddr are listened on; "0" turns one off.
 	MetricsAddr, HealthAddr string
+
+	// WebhookAddr is listened on for API servers; "0" turns the webhook off.
+	WebhookAddr string
+	// WebhookURL is what API servers call instead of the Service; empty for the Service.
+	WebhookURL string
+	// WebhookCertRotation is false where somebody else writes the Secret with the
+	// webhook's certificate.
+	WebhookCertRotation bool
+	// DrainTime is how long a replica that was told to stop goes on serving while callers
+	// find another one; 0 for none.
+	DrainTime time.Duration
 
 	// FluxNamespaces are where Flux runs: a Lifeline there may see the
 	// revision lag of all namespaces.
@@ -66,6 +80,41 @@ func (o Options) recoveryNamespaces() []string {
 	return slices.Compact(all)
 }
 
+// webhookOff is the address that turns the webhook off.
+const webhookOff = "0"
+
+func (o Options) invalidWebhookAddr() string {
+	if o.WebhookAddr == webhookOff {
+		return ""
+	}
+	_, port, err := net.SplitHostPort(o.WebhookAddr)
+	if err != nil {
+		return "must be [host]:port, or 0 to turn the webhook off"
+	}
+	if n, err := strconv.Atoi(port); err != nil || len(validation.IsValidPortNum(n)) > 0 {
+		return "must have a port from 1 to 65535: others call it"
+	}
+	return ""
+}
+
+// invalidWebhookURL follows what an API server accepts of a webhook's URL, and leaves no
+// room for a path: there are several.
+func (o Options) invalidWebhookURL() string {
+	if o.WebhookURL == "" {
+		return ""
+	}
+	u, err := url.Parse(o.WebhookURL)
+	switch {
+	case err != nil || u.Scheme != "https" || u.Hostname() == "" || u.User != nil:
+		return "must be https://host[:port]"
+	case u.Path != "" || u.RawQuery != "" || u.ForceQuery || u.Fragment != "":
+		return "must have no path: Mainstay adds its own"
+	case o.WebhookAddr == webhookOff:
+		return "needs the webhook, which --webhook-addr turns off"
+	}
+	return ""
+}
+
 // LeaseName is the name of the Lease in PodNamespace.
 const LeaseName = "mainstay"
 
@@ -80,6 +129,9 @@ func Default() Options {
 		RetryPeriod:           2 * time.Second,
 		MetricsAddr:           ":8080",
 		HealthAddr:            ":9440",
+		WebhookAddr:           ":9443",
+		WebhookCertRotation:   true,
+		DrainTime:             10 * time.Second,
 		FluxNamespaces:        []string{"flux-system"},
 		InterventionRetention: 24 * time.Hour,
 		ExpressionCacheSize:   2048,
@@ -118,6 +170,15 @@ func (o Options) Validate() error {
 		if o.LeaseDuration > 0 && o.LeaseDuration < time.Second {
 			invalid("leader-election-lease-duration", o.LeaseDuration.String(), "must be at least 1s: a Lease counts whole seconds")
 		}
+	}
+	if why := o.invalidWebhookAddr(); why != "" {
+		invalid("webhook-addr", o.WebhookAddr, why)
+	}
+	if why := o.invalidWebhookURL(); why != "" {
+		invalid("webhook-url", o.WebhookURL, why)
+	}
+	if o.DrainTime < 0 {
+		invalid("drain-time", o.DrainTime.String(), "must not be negative")
 	}
 	named := func(flag string, names []string) {
 		for _, name := range names {

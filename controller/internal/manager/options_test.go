@@ -50,7 +50,34 @@ func TestOptionsSayEveryMistake(t *testing.T) {
 			},
 			want: `invalid options: --leader-election-lease-duration: Invalid value: "900ms": must be at least 1s: a Lease counts whole seconds`,
 		},
-		"no election, no timings": {change: func(o *Options) { o.LeaderElect, o.LeaseDuration = false, 0 }},
+		"no election, no timings":       {change: func(o *Options) { o.LeaderElect, o.LeaseDuration = false, 0 }},
+		"no webhook":                    {change: func(o *Options) { o.WebhookAddr = "0" }},
+		"a webhook outside the cluster": {change: func(o *Options) { o.WebhookURL = "https://203.0.113.7:9443" }},
+		"no drain":                      {change: func(o *Options) { o.DrainTime = 0 }},
+		"a webhook on no address": {
+			change: func(o *Options) { o.WebhookAddr = "9443" },
+			want:   `invalid options: --webhook-addr: Invalid value: "9443": must be [host]:port, or 0 to turn the webhook off`,
+		},
+		"a webhook on any port": {
+			change: func(o *Options) { o.WebhookAddr = ":0" },
+			want:   `invalid options: --webhook-addr: Invalid value: ":0": must have a port from 1 to 65535: others call it`,
+		},
+		"a URL that is not https": {
+			change: func(o *Options) { o.WebhookURL = "http://hook.example" },
+			want:   `invalid options: --webhook-url: Invalid value: "http://hook.example": must be https://host[:port]`,
+		},
+		"a URL with a path": {
+			change: func(o *Options) { o.WebhookURL = "https://hook.example/mainstay" },
+			want:   `invalid options: --webhook-url: Invalid value: "https://hook.example/mainstay": must have no path: Mainstay adds its own`,
+		},
+		"a URL without a webhook": {
+			change: func(o *Options) { o.WebhookURL, o.WebhookAddr = "https://hook.example", "0" },
+			want:   `invalid options: --webhook-url: Invalid value: "https://hook.example": needs the webhook, which --webhook-addr turns off`,
+		},
+		"a drain that ends before it begins": {
+			change: func(o *Options) { o.DrainTime = -time.Second },
+			want:   `invalid options: --drain-time: Invalid value: "-1s": must not be negative`,
+		},
 		"a namespace that is none": {
 			change: func(o *Options) { o.RecoveryNamespaces = []string{"cni", "Storage"} },
 			want:   `invalid options: --recovery-namespaces: Invalid value: "Storage": must be names of namespaces: a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-', and must start and end with an alphanumeric character (e.g. 'my-name',  or '123-abc', regex used for validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?')`,
