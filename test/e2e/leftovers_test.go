@@ -20,7 +20,7 @@ import (
 	"github.com/mainstay-dev/mainstay/test/e2e/gitops"
 )
 
-// goneWithin is how long a removal may take. Pods have 10 s to end, and their
+// goneWithin is how long a removal may take. Pods have 25 s to end, and their
 // namespace ends after them.
 const goneWithin = 90 * time.Second
 

@@ -5,6 +5,7 @@ import (
 	"path/filepath"
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	appsv1 "k8s.io/api/apps/v1"
@@ -14,6 +15,8 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	"github.com/mainstay-dev/mainstay/controller/api/v1alpha1"
+	"github.com/mainstay-dev/mainstay/controller/internal/certs"
+	"github.com/mainstay-dev/mainstay/controller/internal/manager"
 	"github.com/mainstay-dev/mainstay/test/builders"
 )
 
@@ -141,6 +144,66 @@ func TestNetworkPolicySelectsTheReplicasAndTheirMetrics(t *testing.T) {
 	if !slices.ContainsFunc(deployment.Spec.Template.Spec.Containers[0].Ports, func(p corev1.ContainerPort) bool { return p.Name == port }) {
 		t.Errorf("no container has the port %s", port)
 	}
+}
+
+func TestWebhookCanBeReached(t *testing.T) {
+	t.Parallel()
+	all := builders.Objects(t, build(t, "clusters/production"))
+	var deployment appsv1.Deployment
+	convert(t, find(t, all, "Deployment", "mainstay"), &deployment)
+	var service corev1.Service
+	convert(t, find(t, all, "Service", certs.ServiceName), &service)
+	if diff := cmp.Diff(deployment.Spec.Selector.MatchLabels, service.Spec.Selector); diff != "" {
+		t.Errorf("the Service selects other pods than the Deployment (-want +got):\n%s", diff)
+	}
+	target := service.Spec.Ports[0].TargetPort
+	if !slices.ContainsFunc(deployment.Spec.Template.Spec.Containers[0].Ports, func(p corev1.ContainerPort) bool { return p.Name == target.StrVal }) {
+		t.Errorf("no container has the port %s", target.StrVal)
+	}
+	var policy networkingv1.NetworkPolicy
+	convert(t, find(t, all, "NetworkPolicy", "mainstay"), &policy)
+	if !slices.ContainsFunc(policy.Spec.Ingress, func(rule networkingv1.NetworkPolicyIngressRule) bool {
+		return len(rule.From) == 0 && len(rule.Ports) == 1 && *rule.Ports[0].Port == target
+	}) {
+		t.Errorf("the policy does not let everybody reach the webhook: %+v", policy.Spec.Ingress)
+	}
+	defaults := manager.Default()
+	if least := defaults.DrainTime + 2*defaults.ShutdownTimeout; time.Duration(*deployment.Spec.Template.Spec.TerminationGracePeriodSeconds)*time.Second < least {
+		t.Errorf("a pod has %d s to end, and may need %s", *deployment.Spec.Template.Spec.TerminationGracePeriodSeconds, least)
+	}
+}
+
+func TestCertManagerWritesTheSecretThatIsRead(t *testing.T) {
+	t.Parallel()
+	all := builders.Objects(t, withPatches(t, build(t, "manifests/base"), "manifests/components/cert-manager"))
+	var deployment appsv1.Deployment
+	convert(t, find(t, all, "Deployment", "mainstay"), &deployment)
+	if args := deployment.Spec.Template.Spec.Containers[0].Args; !slices.Contains(args, "--webhook-cert-rotation=false") {
+		t.Errorf("Mainstay writes it, too: %v", args)
+	}
+	namespace := find(t, all, "Deployment", "mainstay").GetNamespace()
+	field := func(name string, path ...string) string {
+		t.Helper()
+		value, _, err := unstructured.NestedString(find(t, all, "Certificate", name).Object, path...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return value
+	}
+	if got := field("mainstay-webhook", "spec", "secretName"); got != certs.SecretName {
+		t.Errorf("the certificate is written to %s, want %s", got, certs.SecretName)
+	}
+	names, _, _ := unstructured.NestedStringSlice(find(t, all, "Certificate", "mainstay-webhook").Object, "spec", "dnsNames")
+	if !slices.Contains(names, certs.ServerName(namespace)) {
+		t.Errorf("the certificate is for %v, want %s", names, certs.ServerName(namespace))
+	}
+	// The issuer of the one signs with the Secret of the other.
+	issuer := find(t, all, "Issuer", field("mainstay-webhook", "spec", "issuerRef", "name"))
+	signer, _, _ := unstructured.NestedString(issuer.Object, "spec", "ca", "secretName")
+	if got := field("mainstay-webhook-ca", "spec", "secretName"); got != signer {
+		t.Errorf("the CA is written to %s, and its issuer reads %s", got, signer)
+	}
+	find(t, all, "Issuer", field("mainstay-webhook-ca", "spec", "issuerRef", "name"))
 }
 
 func TestLifelineOfFluxOperatorSelectsIt(t *testing.T) {

@@ -200,12 +200,16 @@ func pause(ctx context.Context, d time.Duration) {
 	}
 }
 
+// programDir is where the real program is, once it was built.
+var programDir string
+
 // program builds the real program once.
 var program = sync.OnceValues(func() (string, error) {
 	dir, err := os.MkdirTemp("", "mainstay-program-")
 	if err != nil {
 		return "", err
 	}
+	programDir = dir
 	path := filepath.Join(dir, "mainstay")
 	out, err := exec.Command("go", "build", "-o", path, "../../cmd/mainstay").CombinedOutput()
 	if err != nil {
@@ -220,7 +224,6 @@ func TestCrashedAndPausedLeader(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = os.RemoveAll(filepath.Dir(path)) })
 	e := ownCluster(t, cluster.Options{})
 	kubeconfig := e.kubeconfig(t)
 	opts := options("")
