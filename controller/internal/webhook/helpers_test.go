@@ -289,7 +289,7 @@ func post(tb testing.TB, handler http.Handler, path string, body []byte) (int, *
 // says is the answer in short.
 func (f *fixture) says(tb testing.TB, r *v1alpha1.ClusterRule, request string) string {
 	tb.Helper()
-	code, response := f.ask(tb, Path+groupOf(tb, r)+"?timeout=5s", review(tb, request))
+	code, response := f.ask(tb, Path+groupOf(tb, r)+"?timeout=30s", review(tb, request))
 	switch {
 	case response == nil:
 		return fmt.Sprintf("HTTP %d", code)
