@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -254,9 +255,7 @@ func review(tb testing.TB, text string) []byte {
 	if err := yaml.Unmarshal([]byte(text), &given); err != nil {
 		tb.Fatal(err)
 	}
-	for name, value := range given {
-		request[name] = value
-	}
+	maps.Copy(request, given)
 	body, err := json.Marshal(map[string]any{"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "request": request})
 	if err != nil {
 		tb.Fatal(err)

@@ -71,14 +71,13 @@ func (e *Engine) serve(w http.ResponseWriter, r *http.Request) (verdict string, 
 		http.Error(w, "want "+Path+"<group>", http.StatusNotFound)
 		return metrics.VerdictError, false
 	}
-	content, err := read(r)
+	q, uid, err := Decode(r.Body)
 	if err != nil {
 		http.Error(w, err.Error(), http.StatusBadRequest)
 		return metrics.VerdictError, false
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), timeoutOf(r))
 	defer cancel()
-	q := decode(content)
 	rules := e.current.Load().groups[group]
 	synced := e.synced.Load()
 	if len(rules) == 0 && !synced {
@@ -89,14 +88,14 @@ func (e *Engine) serve(w http.ResponseWriter, r *http.Request) (verdict string, 
 
 	a := &answer{}
 	if q.Resource.Group != v1alpha1.GroupVersion.Group {
-		e.judge(ctx, rules, &q.Request, a)
+		e.judge(ctx, rules, q, a)
 	}
 	response, err := a.response()
 	if err != nil {
 		http.Error(w, err.Error(), http.StatusInternalServerError)
 		return metrics.VerdictError, true
 	}
-	if !respond(w, q.uid, response) {
+	if !respond(w, uid, response) {
 		return metrics.VerdictError, true
 	}
 	own = len(rules) > 0 && !synced || errors.Is(ctx.Err(), context.DeadlineExceeded)
