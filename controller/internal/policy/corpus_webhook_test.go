@@ -161,7 +161,9 @@ func (w *webhookPlane) listen(out http.ResponseWriter, r *http.Request) {
 	w.mu.Unlock()
 	review.Response = &admissionv1.AdmissionResponse{UID: review.Request.UID, Allowed: true}
 	review.Request = nil
-	_ = json.NewEncoder(out).Encode(review)
+	if err := json.NewEncoder(out).Encode(review); err != nil {
+		http.Error(out, err.Error(), http.StatusInternalServerError)
+	}
 }
 
 // evaluate is what the webhook's evaluation says of the request that was made
