@@ -78,9 +78,10 @@ func (e *Engine) serve(w http.ResponseWriter, r *http.Request) (verdict string, 
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), timeoutOf(r))
 	defer cancel()
+	// In this order: what is read after the engine was ready has all rules.
+	ready := e.ready.Load()
 	rules := e.current.Load().groups[group]
-	synced := e.synced.Load()
-	if len(rules) == 0 && !synced {
+	if len(rules) == 0 && !ready {
 		// The API server does what the entry's failurePolicy says.
 		http.Error(w, notSynced.Error(), http.StatusInternalServerError)
 		return metrics.VerdictError, true
@@ -88,7 +89,7 @@ func (e *Engine) serve(w http.ResponseWriter, r *http.Request) (verdict string, 
 
 	a := &answer{}
 	if q.Resource.Group != v1alpha1.GroupVersion.Group {
-		e.judge(ctx, rules, q, a)
+		e.judge(ctx, rules, ready, q, a)
 	}
 	response, err := a.response()
 	if err != nil {
@@ -98,7 +99,7 @@ func (e *Engine) serve(w http.ResponseWriter, r *http.Request) (verdict string, 
 	if !respond(w, uid, response) {
 		return metrics.VerdictError, true
 	}
-	own = len(rules) > 0 && !synced || errors.Is(ctx.Err(), context.DeadlineExceeded)
+	own = len(rules) > 0 && !ready || errors.Is(ctx.Err(), context.DeadlineExceeded)
 	switch {
 	case a.violations > 0:
 		return metrics.VerdictDenied, own
@@ -125,7 +126,7 @@ func respond(w http.ResponseWriter, uid types.UID, response *admissionv1.Admissi
 }
 
 // judge has a request judged by the rules of a group.
-func (e *Engine) judge(ctx context.Context, rules []*active, q *rule.Request, a *answer) {
+func (e *Engine) judge(ctx context.Context, rules []*active, ready bool, q *rule.Request, a *answer) {
 	// An entry asks with the namespaceSelector of its group: a Namespace that has
 	// not been read yet was selected.
 	namespace := e.namespaceOf(q)
@@ -134,7 +135,7 @@ func (e *Engine) judge(ctx context.Context, rules []*active, q *rule.Request, a 
 	now := e.clock.Now()
 	for _, by := range rules {
 		finding := failed(notSynced)
-		if e.synced.Load() {
+		if ready {
 			finding = by.judge(ctx, q, namespace, made, now)
 		}
 		switch {
