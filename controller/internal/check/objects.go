@@ -210,13 +210,11 @@ func referenceKey(reference rule.Reference, namespace string) string {
 
 // referred are the objects of its kind that a reference is about.
 func referred(all []*object, reference rule.Reference, namespace string) []map[string]any {
-	var found []map[string]any
-	for _, obj := range all {
-		if reference.Namespaces.Include(obj.GetNamespace(), namespace) && reference.Selector.Matches(labels.Set(obj.GetLabels())) {
-			found = append(found, obj.Object)
-		}
+	objects := make([]*unstructured.Unstructured, len(all))
+	for i, obj := range all {
+		objects[i] = obj.Unstructured
 	}
-	return found
+	return rule.Contents(reference.Select(objects, namespace))
 }
 
 // selects says whether a label selector, in which nil selects nothing, is about

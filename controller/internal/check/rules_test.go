@@ -55,9 +55,13 @@ func TestRulesOfTheTree(t *testing.T) {
 		"it fails":         {text: ruleText("r", "", "object.spec.no == 3") + web, want: []string{"high rule-failed all.yaml:2 ClusterRule/r could not be evaluated: spec.validations[0].expression: no such key: no"}},
 		"it is suspended":  {text: ruleText("r", "  suspend: true", "false") + web, wantNotes: []string{"ClusterRule/r is suspended, so it is not evaluated"}},
 		"it cannot be enforced": {
-			text: ruleText("r", "  modes: [Admission, Audit]", "selectorMatches({}, object.metadata.labels)") + web,
-			want: []string{"high rule-invalid all.yaml:1 it cannot be enforced: spec.modes: Admission needs expressions that the API server can evaluate, " +
-				"and these use selectorMatches, which takes a webhook that Mainstay does not have: leave out the mode or what it is asked for"},
+			text: ruleText("r", "  modes: [Admission]", "selectorMatches({}, object.metadata.labels) && authorizer.requestResource.check('x').allowed()") + web,
+			want: []string{"high rule-invalid all.yaml:1 it cannot be enforced: spec: the expressions use selectorMatches, which takes the webhook, " +
+				"and authorizer, which only the API server has: leave out one of them, or make two rules of this one"},
+		},
+		"the webhook enforces it": {
+			text: ruleText("r", "  modes: [Admission, Audit]", "!selectorMatches({}, object.metadata.labels)") + web,
+			want: []string{"high r all.yaml:2 it does not hold"},
 		},
 		"it is about requests": {
 			text:      ruleText("r", "  modes: [Admission]", "request.userInfo.username != 'jane'") + web,

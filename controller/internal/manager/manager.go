@@ -120,15 +120,15 @@ func wire(mgr ctrlmanager.Manager, cfg *rest.Config, opts Options, ready *availa
 	objects := informer.New(clients, opts.Log.WithName("informer"))
 	engine := audit.NewEngine(objects, compiler, opts.Clock, m)
 	statuses := status.NewWriter(mgr.GetClient(), recorder, m)
-	policies := policy.New(policy.Options{
-		Client: mgr.GetClient(), Reader: mgr.GetAPIReader(), Compiler: compiler, Metrics: m, Clock: opts.Clock,
-		Namespace: opts.PodNamespace, RecoveryNamespaces: opts.recoveryNamespaces(),
-	})
 	judging := webhook.NewEngine(objects, compiler, opts.Clock, m)
 	entries := webhookcontroller.New(webhookcontroller.Options{
 		Client: mgr.GetClient(), Reader: mgr.GetAPIReader(), Compiler: compiler, Metrics: m, Objects: objects,
 		Certificates: ready.certificates(), Namespace: opts.PodNamespace, RecoveryNamespaces: opts.recoveryNamespaces(),
 		URL: opts.WebhookURL, Off: opts.WebhookAddr == webhookOff, Consumer: webhook.Consumer,
+	})
+	policies := policy.New(policy.Options{
+		Client: mgr.GetClient(), Reader: mgr.GetAPIReader(), Compiler: compiler, Metrics: m, Clock: opts.Clock,
+		Namespace: opts.PodNamespace, RecoveryNamespaces: opts.recoveryNamespaces(), Webhook: entries,
 	})
 	executor := action.NewExecutor(mgr.GetClient(), actions(mgr.GetClient(), mgr.GetAPIReader()), opts.PodNamespace, opts.PodName, opts.Clock, m)
 

@@ -8,7 +8,10 @@ import (
 	"net"
 	"net/http"
 	"strconv"
+	"sync/atomic"
+	"time"
 
+	"k8s.io/utils/clock"
 	ctrlmanager "sigs.k8s.io/controller-runtime/pkg/manager"
 	ctrlwebhook "sigs.k8s.io/controller-runtime/pkg/webhook"
 
@@ -70,15 +73,34 @@ func (a *availability) serve(mgr ctrlmanager.Manager, opts Options, engine *webh
 	if err := mgr.Add(server); err != nil {
 		return fmt.Errorf("add the webhook's server: %w", err)
 	}
-	if err := mgr.AddReadyzCheck("reviews", func(*http.Request) error {
-		if !engine.Synced() {
-			return errors.New("what rules with references refer to is not read yet")
-		}
-		return nil
-	}); err != nil {
+	read := &firstRead{synced: engine.Synced, clock: opts.Clock, since: opts.Clock.Now()}
+	if err := mgr.AddReadyzCheck("reviews", func(*http.Request) error { return read.check() }); err != nil {
 		return fmt.Errorf("add the readiness check: %w", err)
 	}
 	return a.serves(mgr)
+}
+
+// readPatience is how long a new replica is kept from reviews by what it has not read
+// yet. Then a kind that cannot be listed stops the rules that need it, and no replica.
+const readPatience = time.Minute
+
+// firstRead keeps a replica from reviews until it can judge by the rules that it found.
+// What becomes of rules afterwards does not matter to it.
+type firstRead struct {
+	synced func() bool
+	clock  clock.PassiveClock
+	since  time.Time
+	done   atomic.Bool
+}
+
+func (f *firstRead) check() error {
+	if !f.done.Load() && (f.synced() || f.clock.Since(f.since) > readPatience) {
+		f.done.Store(true)
+	}
+	if !f.done.Load() {
+		return errors.New("what rules with references refer to is not read yet")
+	}
+	return nil
 }
 
 // judge runs the engine once it knows which rules there are.

@@ -18,8 +18,10 @@ import (
 // minCases is the size that the corpus has to have.
 const minCases = 250
 
-// TestPlanes asks an API server, the audit and the command line about the same
-// rules and objects: what they say is the same.
+// TestPlanes asks an API server, the webhook, the audit and the command line
+// about the same rules and objects: what they say is the same. What the API
+// server judges by itself is put before the webhook's evaluation, too, as the
+// API server tells it to webhooks.
 //
 //	audit, command line   API server
 //	pass, unmatched       admitted
@@ -30,7 +32,7 @@ const minCases = 250
 //
 // Of several validations that do not hold the API server gives the first in the
 // order of the rule, be it false or an error. The audit gives the first that is
-// false, and how many more there are.
+// false, and how many more there are, and so does the webhook.
 func TestPlanes(t *testing.T) {
 	ctrl.SetLogger(logr.Discard())
 	klog.SetLogger(logr.Discard())
@@ -41,6 +43,7 @@ func TestPlanes(t *testing.T) {
 	documents := corpus(t)
 	compiled := compileAll(t, compiler, documents)
 	server := startServer(t, out())
+	server.webhook = startWebhook(t, server, compiler)
 	t.Run("corpus", func(t *testing.T) { server.testCorpus(t, compiler, documents, compiled) })
 	t.Run("random", func(t *testing.T) { server.testRandom(t, compiler) })
 }
@@ -86,6 +89,8 @@ func (s *apiServer) testCorpus(t *testing.T, compiler *expr.Compiler, documents 
 		}
 	}
 	s.enforce(t, all)
+	s.webhook.enforce(t, documents, compiled)
+	t.Cleanup(func() { s.webhook.enough(t) })
 	for theme, of := range documents {
 		for _, d := range of {
 			t.Run(theme+"/"+d.Rule, func(t *testing.T) {
@@ -107,7 +112,12 @@ func (s *apiServer) testCorpus(t *testing.T, compiler *expr.Compiler, documents 
 
 func (s *apiServer) testCase(t *testing.T, d *corpusRule, tc *corpusCase, compiled *rule.Rule, line *commandLine) {
 	t.Helper()
+	if d.Webhook {
+		s.testWebhookCase(t, d, tc, compiled, line)
+		return
+	}
 	got := s.ask(t, d, tc)
+	s.webhook.same(t, d, tc, compiled)
 	compare(t, "API server", got, answer{verdict: tc.Server, message: tc.ServerMessage, reason: tc.Reason})
 	if tc.ServerOnly {
 		return

@@ -119,6 +119,7 @@ func (s *apiServer) sameVerdict(t *testing.T, d *corpusRule, tc *corpusCase, r *
 	object := &unstructured.Unstructured{Object: tc.Object}
 	of := audited(t, r, s.stored(t, object), s.namespaceContent(t, d.Namespace))
 	asked, checked := s.ask(t, d, tc), line.ask(t, object)
+	hooked, found := s.webhook.evaluate(t, d, tc, r)
 
 	want := of.verdict.onServer(&d.Spec)
 	if slices.ContainsFunc(d.Spec.Exceptions, func(e v1alpha1.Exception) bool { return e.Name == object.GetName() }) {
@@ -135,8 +136,9 @@ func (s *apiServer) sameVerdict(t *testing.T, d *corpusRule, tc *corpusCase, r *
 	if checked.verdict == denies {
 		sameInCheck = sameInCheck && checked.message == of.message
 	}
-	if !sameOnServer || !sameInCheck {
-		t.Errorf("the API server says %+v\nthe audit %+v\nthe command line %+v\nof %v\nby %+v", asked, of, checked, tc.Object, d.Spec)
+	sameInWebhook := found && hooked.verdict == want && (want != denies || hooked.message == of.message && hooked.reason == of.reason)
+	if !sameOnServer || !sameInCheck || !sameInWebhook {
+		t.Errorf("the API server says %+v\nthe webhook %+v\nthe audit %+v\nthe command line %+v\nof %v\nby %+v", asked, hooked, of, checked, tc.Object, d.Spec)
 	}
 	return of.verdict
 }

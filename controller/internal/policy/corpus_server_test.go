@@ -31,6 +31,7 @@ const corpusUser = "corpus"
 // apiServer is the plane that judges requests.
 type apiServer struct {
 	cluster *cluster.Cluster
+	webhook *webhookPlane
 	// system is the API server itself, which no policy judges.
 	system client.Client
 	owner  metav1.OwnerReference
@@ -185,10 +186,20 @@ func (s *apiServer) ask(t *testing.T, d *corpusRule, tc *corpusCase) answer {
 	object := &unstructured.Unstructured{Object: integers(tc.Object)}
 	if tc.Old != nil {
 		old := &unstructured.Unstructured{Object: integers(tc.Old)}
-		if err := s.system.Create(t.Context(), old); err != nil {
+		if err := s.system.Create(t.Context(), old); client.IgnoreAlreadyExists(err) != nil {
 			t.Fatalf("make what is there before: %v", err)
 		}
+		if err := s.system.Get(t.Context(), client.ObjectKeyFromObject(old), old); err != nil {
+			t.Fatal(err)
+		}
 		switch {
+		case tc.Evict:
+			eviction := subresource("policy/v1", "Eviction", old)
+			return answerOf(t, d, asking.SubResource("eviction").Create(t.Context(), old, eviction, client.DryRunAll))
+		case tc.Bind != "":
+			binding := subresource("v1", "Binding", old)
+			binding.Object["target"] = map[string]any{"kind": "Node", "name": tc.Bind}
+			return answerOf(t, d, asking.SubResource("binding").Create(t.Context(), old, binding, client.DryRunAll))
 		case tc.Scale != nil:
 			scale := &unstructured.Unstructured{Object: map[string]any{
 				"apiVersion": "autoscaling/v1", "kind": "Scale",
@@ -204,6 +215,13 @@ func (s *apiServer) ask(t *testing.T, d *corpusRule, tc *corpusCase) answer {
 		return answerOf(t, d, asking.Update(t.Context(), object, client.DryRunAll))
 	}
 	return answerOf(t, d, asking.Create(t.Context(), object, client.DryRunAll))
+}
+
+// subresource is an object that is written to one of another object's.
+func subresource(apiVersion, kind string, of *unstructured.Unstructured) *unstructured.Unstructured {
+	return &unstructured.Unstructured{Object: map[string]any{
+		"apiVersion": apiVersion, "kind": kind, "metadata": map[string]any{"name": of.GetName(), "namespace": of.GetNamespace()},
+	}}
 }
 
 // stored is an object as it is after the API server's defaults.
@@ -238,6 +256,9 @@ func answerOf(t *testing.T, d *corpusRule, err error) answer {
 	}
 	var status apierrors.APIStatus
 	_, message, found := strings.Cut(err.Error(), " denied request: ")
+	if d.Webhook {
+		_, message, found = strings.Cut(err.Error(), " denied the request: ")
+	}
 	if !errors.As(err, &status) || !found {
 		t.Fatalf("the request fails for another reason: %v", err)
 	}
@@ -250,7 +271,7 @@ func answerOf(t *testing.T, d *corpusRule, err error) answer {
 	}
 	text, starts := strings.CutPrefix(message, before)
 	text, ends := strings.CutSuffix(text, after)
-	if !starts || !ends {
+	if failed := "the rule could not be evaluated: "; !starts || !ends || strings.HasPrefix(text, failed) {
 		return answer{verdict: erroneous, message: message}
 	}
 	return answer{verdict: denies, message: text, reason: status.Status().Reason}

@@ -40,6 +40,10 @@ type corpusRule struct {
 	Why string `json:"why"`
 	// ServerOnly leaves out the audit and the command line.
 	ServerOnly bool `json:"serverOnly"`
+	// Webhook says that the webhook judges the requests, and Given are what is
+	// there for the rule to refer to.
+	Webhook bool             `json:"webhook"`
+	Given   []map[string]any `json:"given"`
 	// Invalid is what is said of a spec that neither compiles nor is taken by
 	// the API server. There are no cases then.
 	Invalid string `json:"invalid"`
@@ -55,6 +59,9 @@ type corpusCase struct {
 	// Operation is CREATE, UPDATE, DELETE, or UPDATE of the subresource scale.
 	Operation string `json:"operation"`
 	Scale     *int32 `json:"scale"`
+	// Evict has the old object, a Pod, evicted, and Bind binds it to a node.
+	Evict bool   `json:"evict"`
+	Bind  string `json:"bind"`
 	// User and Groups who asks, otherwise somebody who may do everything.
 	User   string   `json:"user"`
 	Groups []string `json:"groups"`
@@ -142,6 +149,11 @@ func (d *corpusRule) complete() {
 		constraints.NamespaceSelector.MatchExpressions = append(constraints.NamespaceSelector.MatchExpressions,
 			metav1.LabelSelectorRequirement{Key: "kubernetes.io/metadata.name", Operator: metav1.LabelSelectorOpIn, Values: []string{d.Namespace}})
 	}
+	for _, given := range d.Given {
+		if obj := (&unstructured.Unstructured{Object: given}); obj.GetNamespace() == "" {
+			obj.SetNamespace(d.Namespace)
+		}
+	}
 	for _, tc := range d.Cases {
 		tc.Object, tc.Old = d.object(tc, tc.Object), d.object(tc, tc.Old)
 		if tc.Operation == "" {
@@ -196,7 +208,7 @@ func (d *corpusRule) check() error {
 			return fmt.Errorf("case %q has no message", tc.Case)
 		case (tc.Server != tc.Want.onServer(&d.Spec) || tc.ServerOnly || tc.Audited) && tc.Why == "" && d.Why == "":
 			return fmt.Errorf("case %q does not say why it is not the same on all planes", tc.Case)
-		case tc.Object == nil && tc.Operation != "DELETE" && tc.Scale == nil:
+		case tc.Object == nil && tc.Operation != "DELETE" && tc.Scale == nil && !tc.Evict && tc.Bind == "":
 			return fmt.Errorf("case %q has no object", tc.Case)
 		}
 		names[tc.Case] = true

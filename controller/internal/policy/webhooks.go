@@ -16,9 +16,9 @@ import (
 )
 
 const (
-	// AdmitPath and ValidatePath are what the entries call. The group of a rule
-	// follows AdmitPath.
-	AdmitPath    = "/admit/"
+	// AdmitPath is what the entries of rules call: the group of a rule follows.
+	AdmitPath = "/admit/"
+	// ValidatePath is what the entry about rules themselves calls.
 	ValidatePath = "/validate"
 
 	entrySuffix = ".rules.mainstay.dev"

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"time"
 
@@ -25,15 +26,18 @@ const (
 	defaultTimeout = 10 * time.Second
 )
 
-// request is a review's.
-type request struct {
-	uid types.UID
-	rule.Request
+// Decode has the request of a review, and its UID. It reads 8 MiB at most.
+func Decode(from io.ReadCloser) (*rule.Request, types.UID, error) {
+	content, err := read(from)
+	if err != nil {
+		return nil, "", err
+	}
+	return requestOf(content), types.UID(text(content, "uid")), nil
 }
 
 // read has the content of the request of a review.
-func read(r *http.Request) (map[string]any, error) {
-	body, err := io.ReadAll(http.MaxBytesReader(nil, r.Body, maxBody))
+func read(from io.ReadCloser) (map[string]any, error) {
+	body, err := io.ReadAll(http.MaxBytesReader(nil, from, maxBody))
 	if err != nil {
 		return nil, fmt.Errorf("read the review: %w", err)
 	}
@@ -54,23 +58,22 @@ func read(r *http.Request) (map[string]any, error) {
 	return content, nil
 }
 
-// decode takes a request's content apart. It becomes the variable request of
-// the expressions, without the objects, as the API server has it.
-func decode(content map[string]any) *request {
+// requestOf takes a request's content apart. The variable request of the
+// expressions has it without the objects, as in the API server.
+func requestOf(content map[string]any) *rule.Request {
 	resource, _ := content["resource"].(map[string]any)
-	q := &request{uid: types.UID(text(content, "uid"))}
-	q.Request = rule.Request{
+	q := &rule.Request{
 		Operation:   admissionregistrationv1.OperationType(text(content, "operation")),
 		Resource:    schema.GroupVersionResource{Group: text(resource, "group"), Version: text(resource, "version"), Resource: text(resource, "resource")},
 		Subresource: text(content, "subResource"),
 		Namespace:   text(content, "namespace"),
 		Name:        text(content, "name"),
-		Content:     content,
+		Content:     maps.Clone(content),
 	}
 	q.Object, _ = content["object"].(map[string]any)
 	q.OldObject, _ = content["oldObject"].(map[string]any)
 	for _, name := range []string{"uid", "object", "oldObject"} {
-		delete(content, name)
+		delete(q.Content, name)
 	}
 	return q
 }

@@ -54,8 +54,10 @@ type Engine struct {
 	applying sync.Mutex
 
 	// mu is never taken by a review.
-	mu       sync.Mutex
-	rules    map[rule.Key]*state
+	mu    sync.Mutex
+	rules map[rule.Key]*state
+	// expected are rules that exist and were not seen yet; nil where nobody said
+	// which do.
 	expected map[rule.Key]struct{}
 	sources  map[sourceKey]*source
 	changes  changes
@@ -64,8 +66,8 @@ type Engine struct {
 	// current, known and the sources' lists are what reviews read.
 	current atomic.Pointer[snapshot]
 	known   sync.Map // Namespaces by name, as *unstructured.Unstructured
-	// synced is true once current was synced.
-	synced atomic.Bool
+	// ready is true once all rules that exist were in current.
+	ready atomic.Bool
 }
 
 var _ informer.Handler = (*Engine)(nil)
@@ -127,17 +129,20 @@ func (e *Engine) Start(ctx context.Context) error {
 	}
 }
 
-// Expect names the rules that exist: before each of them was set or removed,
-// the engine is not synced. It is called once, before Start.
+// Expect names the rules that exist. Before each of them was set or removed the
+// engine is not synced, and afterwards a rule is judged as soon as its own
+// references can be read, whatever others wait for. It is called once, when the
+// rules are known.
 func (e *Engine) Expect(keys []rule.Key) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	e.expected = map[rule.Key]struct{}{}
-	for _, key := range keys {
-		if _, seen := e.rules[key]; !seen {
-			e.expected[key] = struct{}{}
+	e.change(func(c *changes) {
+		c.rules = true
+		e.expected = map[rule.Key]struct{}{}
+		for _, key := range keys {
+			if _, seen := e.rules[key]; !seen {
+				e.expected[key] = struct{}{}
+			}
 		}
-	}
+	})
 }
 
 // Synced says whether all rules that the engine knows of can be evaluated: what
@@ -167,6 +172,9 @@ func (e *Engine) SetRule(key rule.Key, uid types.UID, generation int64, spec *v1
 		case have != nil && have.uid == uid:
 			s.rule = have.rule
 		}
+	}
+	if have != nil && have.uid == uid {
+		s.follow(have)
 	}
 	e.applying.Lock()
 	defer e.applying.Unlock()
@@ -201,7 +209,7 @@ func (e *Engine) ResourcesChanged() {
 	e.mu.Lock()
 	resolved := make(map[rule.Key]*state, len(e.rules))
 	for key, s := range e.rules {
-		resolved[key] = &state{uid: s.uid, generation: s.generation, rule: s.rule}
+		resolved[key] = &state{uid: s.uid, generation: s.generation, rule: s.rule, left: s.left}
 	}
 	e.mu.Unlock()
 	for key, s := range resolved {
@@ -213,21 +221,28 @@ func (e *Engine) ResourcesChanged() {
 	e.change(func(c *changes) { c.rules = true })
 }
 
-// StateChanged looks again at which rules can be evaluated.
-func (e *Engine) StateChanged(schema.GroupVersionResource) {
-	e.change(func(c *changes) { c.rules = true })
+// StateChanged looks again at which rules can be evaluated, and makes all lists
+// of the resource again: it may have gone and come back since the last round.
+func (e *Engine) StateChanged(gvr schema.GroupVersionResource) {
+	e.change(func(c *changes) {
+		c.rules = true
+		e.allOf(gvr, c)
+	})
 }
 
 // Replaced makes all lists of the resource again.
 func (e *Engine) Replaced(gvr schema.GroupVersionResource) {
-	e.change(func(c *changes) {
-		c.allNamespaces = c.allNamespaces || gvr == namespaces
-		for _, s := range e.sources {
-			if s.resource == gvr {
-				c.source(s).all = true
-			}
+	e.change(func(c *changes) { e.allOf(gvr, c) })
+}
+
+// allOf notes that all lists of a resource are to be made again. e.mu is held.
+func (e *Engine) allOf(gvr schema.GroupVersionResource, c *changes) {
+	c.allNamespaces = c.allNamespaces || gvr == namespaces
+	for _, s := range e.sources {
+		if s.resource == gvr {
+			c.source(s).all = true
 		}
-	})
+	}
 }
 
 // ObjectChanged makes the lists again that the object is or was on.

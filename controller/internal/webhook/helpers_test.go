@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -254,9 +255,7 @@ func review(tb testing.TB, text string) []byte {
 	if err := yaml.Unmarshal([]byte(text), &given); err != nil {
 		tb.Fatal(err)
 	}
-	for name, value := range given {
-		request[name] = value
-	}
+	maps.Copy(request, given)
 	body, err := json.Marshal(map[string]any{"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "request": request})
 	if err != nil {
 		tb.Fatal(err)
@@ -289,7 +288,7 @@ func post(tb testing.TB, handler http.Handler, path string, body []byte) (int, *
 // says is the answer in short.
 func (f *fixture) says(tb testing.TB, r *v1alpha1.ClusterRule, request string) string {
 	tb.Helper()
-	code, response := f.ask(tb, policy.AdmitPath+groupOf(tb, r)+"?timeout=5s", review(tb, request))
+	code, response := f.ask(tb, policy.AdmitPath+groupOf(tb, r)+"?timeout=30s", review(tb, request))
 	switch {
 	case response == nil:
 		return fmt.Sprintf("HTTP %d", code)

@@ -69,17 +69,17 @@ func (e *Engine) serve(w http.ResponseWriter, r *http.Request) (verdict string, 
 		http.Error(w, "want "+policy.AdmitPath+"<group>", http.StatusNotFound)
 		return metrics.VerdictError, false
 	}
-	content, err := read(r)
+	q, uid, err := Decode(r.Body)
 	if err != nil {
 		http.Error(w, err.Error(), http.StatusBadRequest)
 		return metrics.VerdictError, false
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), timeoutOf(r))
 	defer cancel()
-	q := decode(content)
+	// In this order: what is read after the engine was ready has all rules.
+	ready := e.ready.Load()
 	rules := e.current.Load().groups[group]
-	synced := e.synced.Load()
-	if len(rules) == 0 && !synced {
+	if len(rules) == 0 && !ready {
 		// The API server does what the entry's failurePolicy says.
 		http.Error(w, notSynced.Error(), http.StatusInternalServerError)
 		return metrics.VerdictError, true
@@ -87,17 +87,17 @@ func (e *Engine) serve(w http.ResponseWriter, r *http.Request) (verdict string, 
 
 	a := &answer{}
 	if q.Resource.Group != v1alpha1.GroupVersion.Group {
-		e.judge(ctx, rules, &q.Request, a)
+		e.judge(ctx, rules, ready, q, a)
 	}
 	response, err := a.response()
 	if err != nil {
 		http.Error(w, err.Error(), http.StatusInternalServerError)
 		return metrics.VerdictError, true
 	}
-	if !respond(w, q.uid, response) {
+	if !respond(w, uid, response) {
 		return metrics.VerdictError, true
 	}
-	own = len(rules) > 0 && !synced || errors.Is(ctx.Err(), context.DeadlineExceeded)
+	own = len(rules) > 0 && !ready || errors.Is(ctx.Err(), context.DeadlineExceeded)
 	switch {
 	case a.violations > 0:
 		return metrics.VerdictDenied, own
@@ -124,7 +124,7 @@ func respond(w http.ResponseWriter, uid types.UID, response *admissionv1.Admissi
 }
 
 // judge has a request judged by the rules of a group.
-func (e *Engine) judge(ctx context.Context, rules []*active, q *rule.Request, a *answer) {
+func (e *Engine) judge(ctx context.Context, rules []*active, ready bool, q *rule.Request, a *answer) {
 	// An entry asks with the namespaceSelector of its group: a Namespace that has
 	// not been read yet was selected.
 	namespace := e.namespaceOf(q)
@@ -133,7 +133,7 @@ func (e *Engine) judge(ctx context.Context, rules []*active, q *rule.Request, a 
 	now := e.clock.Now()
 	for _, by := range rules {
 		finding := failed(notSynced)
-		if e.synced.Load() {
+		if ready {
 			finding = by.judge(ctx, q, namespace, made, now)
 		}
 		switch {

@@ -138,6 +138,45 @@ func TestBeforeItIsSynced(t *testing.T) {
 	f.await(t, "gone", func() bool { return f.says(t, denying, aPod) == "allowed" })
 }
 
+// TestOneKindThatCannotBeRead has the rules that refer to others judge.
+func TestOneKindThatCannotBeRead(t *testing.T) {
+	t.Parallel()
+	objects := newFakeObjects()
+	objects.states[deploymentsGVR] = informer.State{Phase: informer.Syncing, Message: "list deployments.apps: no route to host"}
+	whole, broken := few("a", 0).Obj(), podRule("b").FailurePolicy(ignore).Refer("ds", "apps/v1", "Deployment").Validate("refs.ds.size() == 0", "").Obj()
+	f := newEngine(t, objects)
+	f.set(whole)
+	f.set(broken)
+	f.Expect([]rule.Key{{Kind: rule.KindClusterRule, Name: "a"}, {Kind: rule.KindClusterRule, Name: "b"}})
+	f.run(t)
+	f.await(t, "judged", func() bool {
+		return f.says(t, whole, aPod) == "422 Invalid: ClusterRule a: too many (kubectl describe clusterrule a)"
+	})
+	if got := f.says(t, broken, aPod); !strings.Contains(got, "no route to host") {
+		t.Error(got)
+	}
+	if f.Synced() {
+		t.Error("it is synced")
+	}
+}
+
+// TestKindThatComesBack has a list made again although nobody told of objects.
+func TestKindThatComesBack(t *testing.T) {
+	t.Parallel()
+	objects := newFakeObjects()
+	objects.set(podsGVR, "shop", "web-2", pod("shop", "web-2", "web"))
+	r := few("a", 1).Obj()
+	f := start(t, objects, r)
+	objects.mu.Lock()
+	clear(objects.objects[podsGVR])
+	objects.mu.Unlock()
+	if got := f.says(t, r, aPod); got == "allowed" {
+		t.Error("the list was read for a request")
+	}
+	f.StateChanged(podsGVR)
+	f.await(t, "allowed", func() bool { return f.says(t, r, aPod) == "allowed" })
+}
+
 // TestGenerations has a slip in an edit open no gate.
 func TestGenerations(t *testing.T) {
 	t.Parallel()
@@ -161,6 +200,19 @@ func TestGenerations(t *testing.T) {
 	})
 	if got := f.says(t, r, aPod); !strings.Contains(got, "second") {
 		t.Errorf("a generation that does not compile: %s", got)
+	}
+	// The API server goes on asking as it is configured.
+	edit(10, func(r *v1alpha1.ClusterRule) {
+		r.Spec.MatchConstraints.ObjectSelector = &metav1.LabelSelector{MatchLabels: map[string]string{"app": "web"}}
+		r.Spec.Validations[0].Message = "tenth"
+	})
+	f.await(t, "by the tenth generation", denied("tenth"))
+	edit(11, func(r *v1alpha1.ClusterRule) {
+		r.Spec.MatchConstraints.ObjectSelector = &metav1.LabelSelector{MatchLabels: map[string]string{"app": "db"}}
+	})
+	f.await(t, "not selected", func() bool { return f.says(t, r, aPod) == "allowed" })
+	if left := f.current.Load().groups[groupOf(t, r)]; len(left) != 1 {
+		t.Errorf("%d rules in the group that it left", len(left))
 	}
 	edit(4, func(r *v1alpha1.ClusterRule) { r.Spec.Suspend = true })
 	f.await(t, "suspended", func() bool { return f.says(t, r, aPod) == "allowed" })

@@ -23,11 +23,30 @@ type state struct {
 	generation int64
 	// rule is nil where the webhook has nothing to judge by it.
 	rule *rule.Rule
+	// left are groups that earlier generations were in, the last first: an API
+	// server asks by them until it has another configuration.
+	left []string
 	// resolved says that references are among what is served; missing says what
 	// is not, by the reference's name.
 	resolved   bool
 	references []rule.Resolved
 	missing    []string
+}
+
+// maxLeft bounds the groups that are remembered of a rule.
+const maxLeft = 2
+
+// follow takes over from an earlier generation of the same rule.
+func (s *state) follow(earlier *state) {
+	if s.rule == nil || earlier.rule == nil {
+		return
+	}
+	now := policy.Group(s.rule)
+	for _, group := range append([]string{policy.Group(earlier.rule)}, earlier.left...) {
+		if group != now && !slices.Contains(s.left, group) && len(s.left) < maxLeft {
+			s.left = append(s.left, group)
+		}
+	}
 }
 
 // resolve finds the resources that the rule refers to, and returns what it
@@ -61,7 +80,9 @@ func (s *state) resolve(objects Objects) informer.Wants {
 
 // snapshot is what reviews judge by. It does not change.
 type snapshot struct {
-	synced bool
+	// synced says that all rules can be evaluated, and ready that all rules
+	// that exist are among these.
+	synced, ready bool
 	// groups are the rules of each group, by key, and rules all of them.
 	groups map[string][]*active
 	rules  map[rule.Key]*active
@@ -132,7 +153,7 @@ func (e *Engine) round() {
 	todo := e.changes
 	e.changes = changes{}
 	rules := maps.Clone(e.rules)
-	complete := len(e.expected) == 0
+	counted, complete := e.expected != nil, len(e.expected) == 0
 	if todo.rules {
 		e.keepSources(rules)
 	}
@@ -143,6 +164,7 @@ func (e *Engine) round() {
 	if todo.rules {
 		next = e.join(rules, sources, &todo)
 		next.synced = next.synced && complete
+		next.ready = next.synced || counted && complete && e.objects.Discovered()
 	}
 	// The lists are made after the states were read: a list of a resource that
 	// is synced has all that its readers want.
@@ -152,8 +174,8 @@ func (e *Engine) round() {
 	}
 	if next != nil {
 		e.current.Store(next)
-		if next.synced {
-			e.synced.Store(true)
+		if next.ready {
+			e.ready.Store(true)
 		}
 	}
 }
@@ -183,8 +205,10 @@ func (e *Engine) join(rules map[rule.Key]*state, sources map[sourceKey]*source, 
 			todo.allNamespaces = true
 			next.synced = next.synced && e.objects.State(Consumer(key), namespaces).Phase != informer.Syncing
 		}
-		group := policy.Group(s.rule)
-		next.groups[group], next.rules[key] = append(next.groups[group], a), a
+		next.rules[key] = a
+		for _, group := range append([]string{policy.Group(s.rule)}, s.left...) {
+			next.groups[group] = append(next.groups[group], a)
+		}
 	}
 	for _, of := range next.groups {
 		slices.SortFunc(of, func(a, b *active) int {

@@ -41,7 +41,7 @@ func (e *Engine) Report(key rule.Key) (Report, bool) {
 	r := Report{UID: s.uid, Generation: s.generation, Severity: s.severity}
 	r.Ready, r.Reason, r.Message = s.ready(key, e.objects)
 	switch r.Reason {
-	case v1alpha1.ReasonInvalidExpression, v1alpha1.ReasonInvalidSpec, v1alpha1.ReasonNeedsWebhook:
+	case v1alpha1.ReasonInvalidExpression, v1alpha1.ReasonInvalidSpec:
 		r.Stalled = true
 	}
 	if s.found != nil && s.usable() {

@@ -59,8 +59,8 @@ type state struct {
 	suspended  bool
 	severity   v1alpha1.Severity
 	mistakes   field.ErrorList
-	// refusal is why the API server cannot enforce the rule, although it is
-	// asked to. The rule is audited all the same.
+	// refusal is why nothing can enforce the rule, although that is asked
+	// for. The rule is audited all the same.
 	refusal *policy.Refusal
 
 	// rule is nil where there are mistakes.

@@ -27,6 +27,9 @@ import (
 // left alone.
 const pause = 5 * time.Minute
 
+// handOverPause is when it is looked again whether the webhook enforces a rule.
+const handOverPause = 2 * time.Second
+
 // Options of a Reconciler.
 type Options struct {
 	// Client reads rules, policies and bindings from the cache, and writes.
@@ -40,6 +43,8 @@ type Options struct {
 	Namespace string
 	// RecoveryNamespaces are those of policy.Options.
 	RecoveryNamespaces []string
+	// Webhook speaks of the rules that need it.
+	Webhook rulecontroller.Enforcement
 }
 
 // Reconciler keeps the policies of rules. It runs on the leader only, warm on
@@ -102,12 +107,21 @@ func (r *Reconciler) Reconcile(ctx context.Context, key rule.Key) (ctrl.Result, 
 		return ctrl.Result{}, nil
 	}
 	if policy.NeedsWebhook(compiled) {
-		// The webhook's controller speaks of it.
-		r.reports.forget(key)
-		return ctrl.Result{}, r.keepOnly(ctx, key, nil)
+		return r.handOver(ctx, key, report)
 	}
 	report.Enforcement = v1alpha1.EnforcementInProcess
 	return r.enforce(ctx, key, objects, report, now)
+}
+
+// handOver leaves a rule to the webhook, whose controller speaks of it. What a former
+// generation had enforced by policies goes when the webhook enforces this one.
+func (r *Reconciler) handOver(ctx context.Context, key rule.Key, report policy.Report) (ctrl.Result, error) {
+	r.reports.forget(key)
+	by, known := r.Webhook.Report(key)
+	if !known || by.UID != report.UID || by.Generation != report.Generation || by.Enforced != metav1.ConditionTrue {
+		return ctrl.Result{RequeueAfter: handOverPause}, nil
+	}
+	return ctrl.Result{}, r.keepOnly(ctx, key, nil)
 }
 
 // release removes what is left of the policies of a rule that has none.

@@ -64,7 +64,7 @@ func table() (string, error) {
 	b.WriteString("| a rule uses | API server | webhook | audit | command line |\n| --- | --- | --- | --- | --- |\n")
 	for _, f := range features() {
 		enforced, judged := ofRequests(compiler, f)
-		fmt.Fprintf(&b, "| %s | %s | — | %s | %s |\n", f.name, mark(enforced), mark(audited(compiler, f)), mark(judged))
+		fmt.Fprintf(&b, "| %s | %s | %s | %s | %s |\n", f.name, mark(enforced), mark(byWebhook(compiler, f)), mark(audited(compiler, f)), mark(judged))
 	}
 	return b.String(), nil
 }
@@ -77,7 +77,17 @@ func ofRequests(compiler *expr.Compiler, f feature) (enforced, judged bool) {
 		return false, false
 	}
 	pods := schema.GroupVersionResource{Version: "v1", Resource: "pods"}
-	return policy.Check(r) == nil, len(r.RequestOnly()) == 0 && r.MatchesResource(pods, true)
+	return policy.Check(r) == nil && !policy.NeedsWebhook(r), len(r.RequestOnly()) == 0 && r.MatchesResource(pods, true)
+}
+
+// byWebhook says whether the webhook can enforce a rule that uses a feature, and
+// something that the API server does not have.
+func byWebhook(compiler *expr.Compiler, f feature) bool {
+	spec := example(f, v1alpha1.ModeAdmission)
+	spec.References = append(spec.References, v1alpha1.Reference{Name: "others", APIVersion: "v1", Kind: "Pod"})
+	spec.Validations = append(spec.Validations, admissionregistrationv1.Validation{Expression: "refs.others.size() >= 0"})
+	r, errs := rule.Compile(compiler, key(), 1, spec)
+	return len(errs) == 0 && policy.Check(r) == nil && policy.NeedsWebhook(r)
 }
 
 // audited says whether objects that exist can be judged by such a rule.
