@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"math/big"
 	"net"
+	"slices"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -19,6 +20,9 @@ import (
 // backdated is how long before it is made a certificate is valid, for machines whose
 // clock is behind; a tenth of its life at most.
 const backdated = 5 * time.Minute
+
+// maxNames bounds the names of a certificate.
+const maxNames = 16
 
 // renewal is what has to be made anew of a Secret.
 type renewal int
@@ -113,7 +117,7 @@ func (a authority) renew(m material, what renewal, now time.Time) (map[string][]
 	if err != nil {
 		return nil, err
 	}
-	serving, err := a.serving(ca, caKey, key.Public(), now)
+	serving, err := a.serving(ca, caKey, key.Public(), a.namesWith(m, now), now)
 	if err != nil {
 		return nil, err
 	}
@@ -133,14 +137,33 @@ func (a authority) renew(m material, what renewal, now time.Time) (map[string][]
 	}, nil
 }
 
-func (a authority) serving(ca *x509.Certificate, caKey crypto.Signer, public crypto.PublicKey, now time.Time) (*x509.Certificate, error) {
+// namesWith are this replica's names and those that the certificate has already: two
+// replicas that were told different ones would take turns for good otherwise.
+func (a authority) namesWith(m material, now time.Time) []string {
+	names := slices.Clone(a.names)
+	if m.verify(now, "", m.bundle...) != nil {
+		return names
+	}
+	had := slices.Clone(m.pair.Leaf.DNSNames)
+	for _, ip := range m.pair.Leaf.IPAddresses {
+		had = append(had, ip.String())
+	}
+	for _, name := range had {
+		if len(names) < maxNames && !slices.Contains(names, name) {
+			names = append(names, name)
+		}
+	}
+	return names
+}
+
+func (a authority) serving(ca *x509.Certificate, caKey crypto.Signer, public crypto.PublicKey, names []string, now time.Time) (*x509.Certificate, error) {
 	template := template("mainstay-webhook", now, a.servingLife)
 	if template.NotAfter.After(ca.NotAfter) {
 		template.NotAfter = ca.NotAfter
 	}
 	template.KeyUsage = x509.KeyUsageDigitalSignature
 	template.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}
-	for _, name := range a.names {
+	for _, name := range names {
 		if ip := net.ParseIP(name); ip != nil {
 			template.IPAddresses = append(template.IPAddresses, ip)
 		} else {

@@ -175,3 +175,20 @@ func TestCertificates(t *testing.T) {
 		t.Errorf("ends at %s, its CA at %s", late.pair.Leaf.NotAfter, ca.NotAfter)
 	}
 }
+
+func TestReplicasOfDifferentNamesDoNotTakeTurns(t *testing.T) {
+	t.Parallel()
+	one, other := testAuthority(), testAuthority()
+	one.names = append(one.names, "one.example")
+	other.names = append(other.names, "203.0.113.7")
+	_, m := made(t, one, material{}, renewAll, day0)
+	if what, _ := other.judge(m, day0); what != renewServing {
+		t.Fatalf("judged %q", what)
+	}
+	_, m = made(t, other, m, renewServing, day0)
+	for _, a := range []authority{one, other} {
+		if what, why := a.judge(m, day0); what != renewNothing {
+			t.Errorf("renewed once more: %s", why)
+		}
+	}
+}

@@ -86,7 +86,7 @@ func (s *apiServer) connect(ctx context.Context, address string) error {
 		i = len(s.versions)
 	}
 	dialer := tls.Dialer{
-		NetDialer: &net.Dialer{Timeout: 5 * time.Second},
+		NetDialer: &net.Dialer{Timeout: 20 * time.Second},
 		Config:    &tls.Config{RootCAs: s.versions[max(i-1, 0)].pool, ServerName: ServerName(ownNamespace), MinVersion: tls.VersionTLS12},
 	}
 	conn, err := dialer.DialContext(ctx, "tcp", address)
@@ -101,7 +101,9 @@ func (s *apiServer) connect(ctx context.Context, address string) error {
 func TestRotationRefusesNobody(t *testing.T) {
 	e := clean(t)
 	opts := options()
-	opts.CALife, opts.ServingLife = 15*time.Second, 6*time.Second
+	// A CA is renewed after 10 s, when its second serving certificate has 5 s left: twice
+	// what leader and API servers take.
+	opts.CALife, opts.ServingLife = 15*time.Second, 10*time.Second
 	opts.TrustDelay, opts.Interval, opts.Jitter = time.Second, 200*time.Millisecond, 100*time.Millisecond
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	defer cancel()
@@ -133,7 +135,7 @@ func TestRotationRefusesNobody(t *testing.T) {
 				return
 			case <-changed:
 			}
-			time.Sleep(time.Second)
+			time.Sleep(time.Second / 2)
 			if err := e.trustNow(ctx, first.Bundle()); err != nil && ctx.Err() == nil {
 				t.Errorf("the leader cannot write the configuration: %v", err)
 			}

@@ -74,7 +74,8 @@ type Health struct {
 	problem  error     // with the last one
 	// missed is whether another replica hears the API server and this one does not.
 	missed bool
-	said   string
+	// said are the reasons that were logged last, one bit each.
+	said int
 }
 
 var (
@@ -96,13 +97,14 @@ func (h *Health) Reviewed(own bool) { h.reviews.add(h.opts.Clock.Now(), own) }
 
 // Check is the readiness check.
 func (h *Health) Check(*http.Request) error {
-	return errors.Join(h.opts.Drainer.Check(), h.serves(), h.hears())
+	return errors.Join(append(h.serves(), h.hears())...)
 }
 
-// serves is whether a review that comes in is answered, and the answer accepted.
-func (h *Health) serves() error {
+// serves is whether a review that comes in is answered, and the answer accepted: one
+// error, or nil, for each thing that this takes.
+func (h *Health) serves() []error {
 	now := h.opts.Clock.Now()
-	return errors.Join(h.opts.Certificate(), h.reviews.check(now), h.answered(now))
+	return []error{h.opts.Drainer.Check(), h.opts.Certificate(), h.reviews.check(now), h.answered(now)}
 }
 
 func (h *Health) answered(now time.Time) error {
@@ -126,7 +128,7 @@ func (h *Health) hears() error {
 // ServeHTTP answers, at PathHeard, whether this replica hears the API server and could
 // take over from one that does not: 200, or 503.
 func (h *Health) ServeHTTP(w http.ResponseWriter, _ *http.Request) {
-	err := errors.Join(h.opts.Drainer.Check(), h.serves())
+	err := errors.Join(h.serves()...)
 	if silence := h.opts.Heard.silence(); silence > heardLately {
 		err = errors.Join(err, fmt.Errorf("the API server is silent for %s", silence.Round(time.Second)))
 	}
@@ -160,25 +162,27 @@ func (h *Health) Start(ctx context.Context) error {
 	return nil
 }
 
-// tell logs when the replica becomes ready, or unready for another reason.
+// tell logs when the replica becomes ready, or unready for another reason: not when only
+// the words of a reason change, which have counts and ports.
 func (h *Health) tell() {
-	now := ""
-	err := h.Check(nil)
-	if err != nil {
-		now = err.Error()
+	failing := 0
+	errs := append(h.serves(), h.hears())
+	for i, err := range errs {
+		if err != nil {
+			failing |= 1 << i
+		}
 	}
 	h.mu.Lock()
-	changed := now != h.said
-	h.said = now
+	changed := failing != h.said
+	h.said = failing
 	h.mu.Unlock()
-	if !changed {
-		return
+	switch {
+	case !changed:
+	case failing == 0:
+		h.opts.Log.Info("this replica takes reviews")
+	default:
+		h.opts.Log.Info("this replica takes no reviews", "because", errors.Join(errs...).Error())
 	}
-	if err != nil {
-		h.opts.Log.Info("this replica takes no reviews", "because", now)
-		return
-	}
-	h.opts.Log.Info("this replica takes reviews")
 }
 
 func (h *Health) askAPIServer(ctx context.Context) {
