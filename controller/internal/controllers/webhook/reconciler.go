@@ -3,6 +3,7 @@ package webhook
 import (
 	"context"
 	"fmt"
+	"strings"
 
 	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -118,7 +119,10 @@ func (r *Reconciler) Reconcile(ctx context.Context, _ ctrl.Request) (ctrl.Result
 // rules what that means for each. They are nil while it cannot be said.
 func (r *Reconciler) entries(ctx context.Context, rules []*ruled) ([]admissionregistrationv1.ValidatingWebhook, error) {
 	if r.Off {
-		r.refuse(rules, v1alpha1.ReasonNeedsWebhook, "it uses what the API server cannot evaluate, and this Mainstay runs without its webhook (--webhook-addr)")
+		for _, rule := range rules {
+			rule.refused(v1alpha1.ReasonNeedsWebhook, fmt.Sprintf("the API server cannot evaluate %s, and this Mainstay runs without its webhook (--webhook-addr)",
+				strings.Join(rule.rule.Beyond(), " and ")))
+		}
 		return []admissionregistrationv1.ValidatingWebhook{}, nil
 	}
 	bundle := r.Certificates.Bundle()
