@@ -56,7 +56,7 @@ func TestTail(t *testing.T) {
 
 func TestFreePorts(t *testing.T) {
 	t.Parallel()
-	ports, err := freePorts(50)
+	ports, err := FreePorts(50)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -41,7 +41,7 @@ type plane struct {
 // newPlane chooses the ports and makes the certificates of a control plane whose API
 // server listens on the address apiHost.
 func newPlane(dir, apiHost string, paths map[string]string) (*plane, error) {
-	ports, err := freePorts(5)
+	ports, err := FreePorts(5)
 	if err != nil {
 		return nil, err
 	}

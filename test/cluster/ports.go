@@ -23,8 +23,8 @@ const (
 	portTries = 100
 )
 
-// freePorts returns n different ports that nothing listens on.
-func freePorts(n int) ([]int, error) {
+// FreePorts returns n different ports that nothing listens on.
+func FreePorts(n int) ([]int, error) {
 	var ports []int
 	seen := map[int]bool{}
 	for range portTries * n {

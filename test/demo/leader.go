@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -18,22 +19,21 @@ import (
 // is anywhere to move a standby to, and wants to see the other replica take
 // over and do what the dead one could not.
 func (d *demo) killLeader(ctx context.Context) (string, error) {
-	before, err := d.leader(ctx)
+	leader, err := d.replicas.Leader(ctx)
 	if err != nil {
 		return "", err
+	}
+	if leader == nil {
+		return "", errors.New("none of the replicas leads")
 	}
 	crowded, uncordon, err := d.stackAgain(ctx, "helm-controller")
 	if err != nil {
 		return "", err
 	}
-	i := slices.IndexFunc(d.replicas, func(r *replica) bool { return r.pod == before })
-	if i < 0 {
-		return "", fmt.Errorf("the lease is held by %q, which is none of the replicas", before)
-	}
-	if err := d.replicas[i].crash(); err != nil {
+	before := leader.Pod()
+	if err := leader.Kill(); err != nil {
 		return "", err
 	}
-	d.replicas = slices.Delete(d.replicas, i, i+1)
 	d.story.say("both replicas of helm-controller are on %s, and %s is dead", crowded, before)
 	if err := uncordon(); err != nil {
 		return "", err

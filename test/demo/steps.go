@@ -21,7 +21,18 @@ import (
 	"github.com/mainstay-dev/mainstay/controller/api/v1alpha1"
 	"github.com/mainstay-dev/mainstay/test/cluster"
 	"github.com/mainstay-dev/mainstay/test/fluxgen"
+	"github.com/mainstay-dev/mainstay/test/replicas"
 )
+
+// The demo's lease timings are short, so that a takeover after a crash takes
+// seconds; the package's defaults are 15 s, 10 s and 2 s.
+func leaseFlags() []string {
+	return []string{
+		"--leader-election-lease-duration=6s",
+		"--leader-election-renew-deadline=4s",
+		"--leader-election-retry-period=1s",
+	}
+}
 
 // demo holds what the steps share.
 type demo struct {
@@ -30,7 +41,7 @@ type demo struct {
 
 	cluster  *cluster.Cluster
 	client   client.Client
-	replicas []*replica
+	replicas *replicas.Set
 	cancel   context.CancelFunc
 	election sync.WaitGroup
 
@@ -126,21 +137,14 @@ func (d *demo) installMainstay(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	cfg, err := d.cluster.ConfigFor("system:serviceaccount:mainstay-system:mainstay",
-		"system:serviceaccounts", "system:serviceaccounts:mainstay-system", "system:authenticated")
+	d.replicas, err = replicas.New(replicas.Options{Cluster: d.cluster, Program: d.opts.mainstay, Flags: leaseFlags()})
 	if err != nil {
 		return "", err
 	}
-	kubeconfig := filepath.Join(d.cluster.Dir(), "mainstay.kubeconfig")
-	if err := cluster.WriteKubeconfig(kubeconfig, cfg); err != nil {
-		return "", err
-	}
 	for pod := range strings.FieldsSeq(pods) {
-		r, err := startReplica(d.cluster, d.opts.mainstay, kubeconfig, pod)
-		if err != nil {
+		if _, err := d.replicas.Start(pod); err != nil {
 			return "", err
 		}
-		d.replicas = append(d.replicas, r)
 	}
 	leader, err := until(ctx, func(ctx context.Context) (bool, string, error) {
 		holder, err := d.leader(ctx)
@@ -320,11 +324,14 @@ func (d *demo) stop() error {
 		d.cancel()
 		d.election.Wait()
 	}
-	for _, r := range d.replicas {
-		r.stop()
+	var errs []error
+	if d.replicas != nil {
+		for _, r := range d.replicas.Running() {
+			errs = append(errs, r.Stop())
+		}
 	}
-	if d.cluster == nil {
-		return nil
+	if d.cluster != nil {
+		errs = append(errs, d.cluster.Stop())
 	}
-	return d.cluster.Stop()
+	return errors.Join(errs...)
 }

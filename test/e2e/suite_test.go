@@ -55,6 +55,7 @@ func TestGitOps(t *testing.T) {
 		t.Run("Flux installs Mainstay from Git", s.install) &&
 		t.Run("the Lifeline says where everything is", s.lifeline) &&
 		t.Run("a bad rule in Git hurts only itself", s.badRuleInGit) &&
+		t.Run("Flux recovers a cluster with no pod of Mainstay", s.unattended) &&
 		t.Run("Flux removes Mainstay", s.removed)
 	if !ok {
 		t.Error("what follows was not tried")

@@ -5,6 +5,7 @@ import (
 	"maps"
 	"reflect"
 	"sync"
+	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -27,7 +28,14 @@ type watch struct {
 	mu     sync.Mutex
 	state  State
 	synced bool
+	// refused is since when the API server refuses what it answered before; zero while
+	// it does not.
+	refused time.Time
 }
+
+// lasting is how long a refusal of what was answered before passes by itself: an API
+// server that has just started knows no roles yet.
+const lasting = time.Minute
 
 func (w *watch) currentState() State {
 	w.mu.Lock()
@@ -36,13 +44,21 @@ func (w *watch) currentState() State {
 }
 
 // failed records the error of a list or watch. Once synced, a fault that
-// passes by itself changes nothing.
-func (w *watch) failed(gvr schema.GroupVersionResource, verb string, err error) (changed, gone bool) {
-	state, lasting := stateOf(gvr, verb, err)
+// passes by itself changes nothing, and a refusal nothing until it has lasted.
+func (w *watch) failed(gvr schema.GroupVersionResource, verb string, err error, now time.Time) (changed, gone bool) {
+	state, known := stateOf(gvr, verb, err)
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if !lasting && w.synced {
+	if !known && w.synced {
 		return false, false
+	}
+	if state.Phase == Forbidden && w.state.Phase == Synced {
+		if w.refused.IsZero() {
+			w.refused = now
+		}
+		if now.Sub(w.refused) < lasting {
+			return false, false
+		}
 	}
 	changed = w.state.Phase != state.Phase || (w.state.Message == "" && state.Message != "")
 	w.state = state
@@ -53,6 +69,7 @@ func (w *watch) failed(gvr schema.GroupVersionResource, verb string, err error) 
 func (w *watch) succeeded() (changed bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	w.refused = time.Time{}
 	if !w.synced || w.state.Phase == Synced {
 		return false
 	}
@@ -72,7 +89,7 @@ func (s *Set) startWatch(parent context.Context, gvr schema.GroupVersionResource
 	answered := func(verb string, err error) {
 		var changed, gone bool
 		if err != nil {
-			changed, gone = w.failed(gvr, verb, err)
+			changed, gone = w.failed(gvr, verb, err, time.Now())
 		} else {
 			changed = w.succeeded()
 		}

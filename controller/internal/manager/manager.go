@@ -122,7 +122,7 @@ func wire(mgr ctrlmanager.Manager, cfg *rest.Config, opts Options, ready *availa
 	statuses := status.NewWriter(mgr.GetClient(), recorder, m)
 	judging := webhook.NewEngine(objects, compiler, opts.Clock, m)
 	entries := webhookcontroller.New(webhookcontroller.Options{
-		Client: mgr.GetClient(), Reader: mgr.GetAPIReader(), Compiler: compiler, Metrics: m, Objects: objects,
+		Client: mgr.GetClient(), Reader: mgr.GetAPIReader(), Compiler: compiler, Metrics: m, Clock: opts.Clock, Objects: objects,
 		Certificates: ready.certificates(), Namespace: opts.PodNamespace, RecoveryNamespaces: opts.recoveryNamespaces(),
 		URL: opts.WebhookURL, Off: opts.WebhookAddr == webhookOff, Consumer: webhook.Consumer,
 	})

@@ -4,11 +4,13 @@ import (
 	"context"
 	"fmt"
 	"strings"
+	"time"
 
 	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
@@ -24,6 +26,10 @@ import (
 
 // +kubebuilder:rbac:groups=admissionregistration.k8s.io,resources=validatingwebhookconfigurations,resourceNames=mainstay,verbs=get;list;watch;patch
 // +kubebuilder:rbac:groups="",resources=namespaces,resourceNames=mainstay-system,verbs=get
+
+// lasting is how long what a rule in force refers to may be refused, or not be served,
+// before the rule is not enforced for it: longer than an API server takes to start.
+const lasting = time.Minute
 
 // ServiceName is the Service that the API server calls.
 const ServiceName = "mainstay-webhook"
@@ -53,6 +59,7 @@ type Options struct {
 	Reader       client.Reader
 	Compiler     *expr.Compiler
 	Metrics      *metrics.Metrics
+	Clock        clock.PassiveClock
 	Objects      Objects
 	Certificates Certificates
 	// Namespace of Mainstay.
@@ -72,6 +79,8 @@ type Options struct {
 type Reconciler struct {
 	Options
 	reports reports
+	// blockedSince is since when a rule in force cannot be judged by.
+	blockedSince map[rule.Key]time.Time
 }
 
 var _ reconcile.Reconciler = (*Reconciler)(nil)
@@ -112,7 +121,13 @@ func (r *Reconciler) Reconcile(ctx context.Context, _ ctrl.Request) (ctrl.Result
 		return ctrl.Result{RequeueAfter: pause}, nil
 	}
 	r.reports.replace(rules)
-	return ctrl.Result{}, nil
+	again := ctrl.Result{}
+	for _, rule := range rules {
+		if rule.again > 0 && (again.RequeueAfter == 0 || rule.again < again.RequeueAfter) {
+			again.RequeueAfter = rule.again
+		}
+	}
+	return again, nil
 }
 
 // entries are what is to be in the configuration, and in the reports of the

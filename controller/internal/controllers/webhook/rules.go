@@ -5,7 +5,9 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -22,13 +24,23 @@ type ruled struct {
 	key    rule.Key
 	rule   *rule.Rule
 	report policy.Report
+	// inForce says that it was when somebody last looked, this leader or another.
+	inForce bool
+	// again is when what keeps it in force has to be looked at again, if ever.
+	again time.Duration
 }
 
 func (r *ruled) refused(reason, message string) {
 	r.report.Enforced, r.report.Reason, r.report.Message = metav1.ConditionFalse, reason, message
 }
 
+// pending is for a rule of which nothing can be said yet. What is in force stays so.
 func (r *ruled) pending(message string) {
+	if r.inForce {
+		r.report.Enforced, r.report.Reason = metav1.ConditionTrue, v1alpha1.ReasonSucceeded
+		r.report.Message = fmt.Sprintf("ValidatingWebhookConfiguration %s, as it was; it %s", gate.ConfigurationName, message)
+		return
+	}
 	r.report.Enforced, r.report.Reason, r.report.Message = metav1.ConditionUnknown, v1alpha1.ReasonSyncing, message
 }
 
@@ -49,7 +61,7 @@ func (r *ruled) enforcedBy(entries []string) {
 // that are suspended or do not compile are spoken of by others.
 func (r *Reconciler) read(ctx context.Context) ([]*ruled, error) {
 	var out []*ruled
-	take := func(obj client.Object, spec *v1alpha1.RuleSpec) {
+	take := func(obj client.Object, spec *v1alpha1.RuleSpec, status *v1alpha1.RuleStatus) {
 		if obj.GetDeletionTimestamp() != nil || spec.Suspend || !rule.HasMode(spec, v1alpha1.ModeAdmission) {
 			return
 		}
@@ -58,7 +70,7 @@ func (r *Reconciler) read(ctx context.Context) ([]*ruled, error) {
 		if len(mistakes) > 0 || !policy.NeedsWebhook(compiled) || policy.Check(compiled) != nil {
 			return
 		}
-		out = append(out, &ruled{key: key, rule: compiled, report: policy.Report{
+		out = append(out, &ruled{key: key, rule: compiled, inForce: meta.IsStatusConditionTrue(status.Conditions, v1alpha1.ConditionEnforced), report: policy.Report{
 			UID: obj.GetUID(), Generation: obj.GetGeneration(), Enforcement: v1alpha1.EnforcementWebhook,
 		}})
 	}
@@ -67,14 +79,14 @@ func (r *Reconciler) read(ctx context.Context) ([]*ruled, error) {
 		return nil, fmt.Errorf("list the ClusterRules: %w", err)
 	}
 	for i := range clusterRules.Items {
-		take(&clusterRules.Items[i], &clusterRules.Items[i].Spec)
+		take(&clusterRules.Items[i], &clusterRules.Items[i].Spec, &clusterRules.Items[i].Status)
 	}
 	var rules v1alpha1.RuleList
 	if err := r.Client.List(ctx, &rules); err != nil {
 		return nil, fmt.Errorf("list the Rules: %w", err)
 	}
 	for i := range rules.Items {
-		take(&rules.Items[i], &rules.Items[i].Spec)
+		take(&rules.Items[i], &rules.Items[i].Spec, &rules.Items[i].Status)
 	}
 	slices.SortFunc(out, func(a, b *ruled) int { return strings.Compare(a.key.String(), b.key.String()) })
 	return out, nil
@@ -82,19 +94,36 @@ func (r *Reconciler) read(ctx context.Context) ([]*ruled, error) {
 
 // usable are the rules whose references can be read here, and so can be judged by
 // them. What a rule refers to may be a kind that is not installed, or one that
-// Mainstay may not read: then nobody is refused for it.
+// Mainstay may not read: then nobody is refused for it. A rule that is in force stays
+// so until that has lasted: an API server that has just started knows no roles yet,
+// and a gate must not open for it.
 func (r *Reconciler) usable(rules []*ruled) []*rule.Rule {
 	resources := r.Objects.Resources()
+	blocked := map[rule.Key]time.Time{}
 	var out []*rule.Rule
 	for _, one := range rules {
-		if reason, message := r.blocked(one, resources); reason == v1alpha1.ReasonSyncing {
-			one.pending(message)
-		} else if reason != "" {
-			one.refused(reason, message)
-		} else {
+		reason, message := r.blocked(one, resources)
+		switch {
+		case reason == "", reason == v1alpha1.ReasonSyncing && one.inForce:
 			out = append(out, one.rule)
+		case reason == v1alpha1.ReasonSyncing:
+			one.pending(message)
+		case one.inForce && reason != v1alpha1.ReasonInvalidSpec:
+			since, known := r.blockedSince[one.key]
+			if !known {
+				since = r.Clock.Now()
+			}
+			blocked[one.key] = since
+			if one.again = lasting - r.Clock.Since(since); one.again > 0 {
+				out = append(out, one.rule)
+			} else {
+				one.refused(reason, message)
+			}
+		default:
+			one.refused(reason, message)
 		}
 	}
+	r.blockedSince = blocked
 	return out
 }
 

@@ -1,0 +1,169 @@
+package main
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"maps"
+	"net"
+	"slices"
+	"strings"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/mainstay-dev/mainstay/test/bench"
+	"github.com/mainstay-dev/mainstay/test/replicas"
+)
+
+// around is load before and after what happens.
+const around = 3 * time.Second
+
+// change is something that happens to the replicas under load.
+type change struct {
+	name string
+	// free is false where requests may be lost.
+	free bool
+	do   func(ctx context.Context) error
+}
+
+func (b *bed) list() []change {
+	return []change{
+		{"rolling_restart", true, b.roll},
+		{"leader_change", true, b.changeLeader},
+		{"rotation", true, b.rotate},
+		{"leader_kill", false, b.killLeader},
+	}
+}
+
+// changes has each happen under load, with ten rules in force. The first error says which
+// of those that must lose nothing did.
+func (b *bed) changes(ctx context.Context, metrics map[string]bench.Metric) (missed, err error) {
+	if err := b.rules(ctx, 10, true); err != nil {
+		return nil, err
+	}
+	var misses []error
+	for _, change := range b.list() {
+		b.deployments.lasts(ctx, warmUp)
+		stop := make(chan struct{})
+		result := make(chan *outcome, 1)
+		go func() { result <- b.deployments.during(ctx, stop) }()
+		began := time.Now()
+		err := b.pause(ctx, around)
+		if err == nil {
+			err = change.do(ctx)
+		}
+		if err == nil {
+			err = b.pause(ctx, around)
+		}
+		close(stop)
+		out := <-result
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", change.name, err)
+		}
+		b.say("%s: %.0f s, %s", change.name, time.Since(began).Seconds(), out)
+		metrics[change.name+"_requests"] = bench.Metric{Value: float64(len(out.took) + out.failed), Unit: "requests"}
+		metrics[change.name+"_failed"] = bench.Metric{Value: float64(out.failed), Unit: "requests"}
+		metrics[change.name+"_over_1s"] = bench.Metric{Value: float64(out.slow), Unit: "requests"}
+		metrics[change.name+"_max"] = bench.Metric{Value: out.quantile(1), Unit: "s"}
+		if change.free && out.failed+out.slow > 0 {
+			misses = append(misses, fmt.Errorf("%s: %d requests failed, %d took over %s", change.name, out.failed, out.slow, slow))
+		}
+	}
+	return errors.Join(misses...), nil
+}
+
+func (b *bed) pause(ctx context.Context, length time.Duration) error {
+	timer := time.NewTimer(length)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-timer.C:
+		return nil
+	}
+}
+
+// roll replaces every replica, as the Deployment does: one more, then one less.
+func (b *bed) roll(ctx context.Context) error {
+	for _, old := range b.replicas.Running() {
+		if _, err := b.another(ctx); err != nil {
+			return err
+		}
+		if err := old.Stop(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// changeLeader ends the leader gracefully.
+func (b *bed) changeLeader(ctx context.Context) error {
+	return b.replaceLeader(ctx, (*replicas.Replica).Stop)
+}
+
+// killLeader ends it at once, which nobody is told.
+func (b *bed) killLeader(ctx context.Context) error {
+	return b.replaceLeader(ctx, (*replicas.Replica).Kill)
+}
+
+func (b *bed) replaceLeader(ctx context.Context, end func(*replicas.Replica) error) error {
+	ctx, cancel := context.WithTimeout(ctx, within)
+	defer cancel()
+	leader, err := b.replicas.AwaitLeader(ctx)
+	if err != nil {
+		return err
+	}
+	if err := end(leader); err != nil {
+		return err
+	}
+	if _, err := b.another(ctx); err != nil {
+		return err
+	}
+	_, err = b.replicas.AwaitLeader(ctx)
+	return err
+}
+
+// rotate has the CA lost, and waits until a certificate of another one is served.
+func (b *bed) rotate(ctx context.Context) error {
+	before, err := b.served(ctx)
+	if err != nil {
+		return err
+	}
+	secret := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: replicas.Namespace, Name: "mainstay-webhook-tls"}}
+	if err := b.client.Delete(ctx, secret); client.IgnoreNotFound(err) != nil {
+		return fmt.Errorf("delete the certificate: %w", err)
+	}
+	return b.until(ctx, "every replica serves another certificate", func(ctx context.Context) error {
+		for range 2 * len(b.replicas.Running()) { // connections go to one after the other
+			now, err := b.served(ctx)
+			if err != nil {
+				return err
+			}
+			if now == before {
+				return errors.New("the former one is served")
+			}
+		}
+		return nil
+	})
+}
+
+// served is the signature of the certificate that the Front's next replica serves.
+func (b *bed) served(ctx context.Context) (string, error) {
+	dialer := tls.Dialer{NetDialer: &net.Dialer{Timeout: slow}, Config: &tls.Config{InsecureSkipVerify: true}} // it is only looked at
+	conn, err := dialer.DialContext(ctx, "tcp", strings.TrimPrefix(b.replicas.Front().URL(), "https://"))
+	if err != nil {
+		return "", fmt.Errorf("look at the certificate: %w", err)
+	}
+	defer func() { _ = conn.Close() }()
+	secure, ok := conn.(*tls.Conn)
+	if !ok || len(secure.ConnectionState().PeerCertificates) == 0 {
+		return "", errors.New("look at the certificate: there is none")
+	}
+	return string(secure.ConnectionState().PeerCertificates[0].Signature), nil
+}
+
+func sortedKeys(of map[float64]uint64) []float64 { return slices.Sorted(maps.Keys(of)) }

@@ -1,0 +1,88 @@
+// Command admission measures what rules cost a request, and what becomes of requests
+// while replicas of Mainstay come and go. It sends dry-run creations of Deployments at a
+// fixed rate to a real API server, beside which real replicas run, and writes the
+// figures to <out>/admission.json.
+//
+//	go run ./test/bench/admission -rate 500 -for 10s -runs 3
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"log"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+
+	"github.com/mainstay-dev/mainstay/test/bench"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	err := run(ctx, os.Args[1:], os.Stderr)
+	stop()
+	log.SetFlags(0)
+	if err != nil {
+		log.Fatal("bench admission: ", err)
+	}
+}
+
+// options are the flags.
+type options struct {
+	rate   int
+	length time.Duration
+	runs   int
+	strict bool
+	only   string
+	out    io.Writer
+}
+
+func run(ctx context.Context, args []string, out io.Writer) (err error) {
+	opts := options{out: out}
+	flags := flag.NewFlagSet("admission", flag.ContinueOnError)
+	flags.IntVar(&opts.rate, "rate", 500, "requests per second")
+	flags.DurationVar(&opts.length, "for", 10*time.Second, "how long each measurement of latency takes")
+	flags.IntVar(&opts.runs, "runs", 3, "how often latency is measured without and with rules")
+	flags.StringVar(&opts.only, "only", "", "latency or changes, for one half alone")
+	flags.BoolVar(&opts.strict, "strict", false, "fail where a request is lost or takes over 1 s while replicas are rolled or certificates rotated")
+	dir := flags.String("out", "build/bench", "folder for admission.json")
+	if err := flags.Parse(args); err != nil {
+		return err
+	}
+	if opts.runs < 1 || opts.rate < 1 || opts.length < time.Second {
+		return errors.New("-runs and -rate are 1 at least, -for 1s")
+	}
+	work, err := os.MkdirTemp("", "mainstay-bench-admission-")
+	if err != nil {
+		return fmt.Errorf("make a folder: %w", err)
+	}
+	defer func() { _ = os.RemoveAll(work) }()
+	b, err := start(ctx, work, opts)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, b.stop()) }()
+	metrics := map[string]bench.Metric{"rate": {Value: float64(opts.rate), Unit: "requests/s"}}
+	if opts.only != "changes" {
+		if err := b.latency(ctx, metrics); err != nil {
+			return err
+		}
+	}
+	var missed error
+	if opts.only != "latency" {
+		if missed, err = b.changes(ctx, metrics); err != nil {
+			return err
+		}
+	}
+	if err := bench.Write(*dir, bench.Result{Name: "admission", Metrics: metrics}); err != nil {
+		return err
+	}
+	if opts.strict {
+		return missed
+	}
+	return nil
+}

@@ -1,0 +1,122 @@
+package lockout_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"testing"
+
+	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
+	corev1 "k8s.io/api/core/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/mainstay-dev/mainstay/controller/api/v1alpha1"
+	"github.com/mainstay-dev/mainstay/test/builders"
+)
+
+// loops runs into every limit of its cost: the items of a list, against each other.
+const loops = ".all(a, [1,2,3,4,5,6,7,8,9].all(b, [1,2,3,4,5,6,7,8,9].all(c, [1,2,3,4,5,6,7,8,9].all(d, string(a).matches('(x+x+)+y')))))"
+
+// TestBadRules has the worst that can be written. Each hurts what it is about, and
+// nothing else.
+func TestBadRules(t *testing.T) {
+	t.Parallel()
+	e := start(t)
+	serviceAccounts := func(name string) *builders.ClusterRuleBuilder {
+		return builders.MakeClusterRule(name).Modes(v1alpha1.ModeAdmission).FailurePolicy(admissionregistrationv1.Fail).Match("", "v1", "serviceaccounts")
+	}
+	budgets := func(name string) *builders.ClusterRuleBuilder {
+		return serviceAccounts(name).Refer("budgets", "policy/v1", "PodDisruptionBudget")
+	}
+	account := &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Namespace: guarded, Name: "an-account"}}
+	for name, rule := range map[string]*builders.ClusterRuleBuilder{
+		"an expression that fails, in the API server": serviceAccounts("fails-in-process").Validate("object.metadata.labels['none'] == 'x'", "never"),
+		"an expression that fails, in the webhook":    budgets("fails-in-webhook").Validate("refs.budgets[42].metadata.name == 'x'", "never"),
+		"a loop to the cost limit, in the webhook":    budgets("loops-in-webhook").Validate("refs.budgets.map(b, 1)"+loops, "never"),
+	} {
+		t.Run(name, func(t *testing.T) { e.bad(t, rule.Obj(), account) })
+	}
+	t.Run("a loop to the cost limit, in the API server", func(t *testing.T) {
+		rule := serviceAccounts("loops-in-process").Validate("object.metadata.name.split('').map(c, 1)"+loops, "never").Obj()
+		e.bad(t, rule, account)
+	})
+	t.Run("a rule that matches everything, in the API server", func(t *testing.T) { e.matchesEverything(t, false) })
+	t.Run("a rule that matches everything, in the webhook", func(t *testing.T) { e.matchesEverything(t, true) })
+}
+
+// bad: what the rule is about is refused, and says by which rule; the other rules are in
+// force, and what conforms to them is admitted.
+func (e *env) bad(t *testing.T, rule *v1alpha1.ClusterRule, about client.Object) {
+	t.Helper()
+	e.create(t, rule)
+	refused := false
+	eventually(t, "the rule is in force, or cannot be", func(ctx context.Context) error {
+		err := refusedBy(e.client.Create(ctx, about.DeepCopyObject().(client.Object), client.DryRunAll), rule.Name)
+		if err == nil {
+			refused = true
+			return nil
+		}
+		// The API server may refuse to take an expression that may cost too much.
+		var now v1alpha1.ClusterRule
+		if err := e.client.Get(ctx, client.ObjectKeyFromObject(rule), &now); err != nil {
+			return err
+		}
+		for _, c := range now.Status.Conditions {
+			if c.Status == metav1.ConditionFalse && (c.Reason == v1alpha1.ReasonInvalidExpression || c.Reason == v1alpha1.ReasonRejected) {
+				t.Logf("%s: %s", c.Reason, c.Message)
+				return nil
+			}
+		}
+		return errors.Join(err, fmt.Errorf("%+v", now.Status.Conditions))
+	})
+	e.holds(t, expected{})
+	if err := e.client.Delete(t.Context(), rule); err != nil {
+		t.Fatal(err)
+	}
+	if refused {
+		eventually(t, "what it was about is admitted", func(ctx context.Context) error {
+			return e.client.Create(ctx, about.DeepCopyObject().(client.Object), client.DryRunAll)
+		})
+	}
+	e.inForce(t)
+}
+
+// matchesEverything denies whatever there is, on every operation.
+func (e *env) matchesEverything(t *testing.T, webhook bool) {
+	t.Helper()
+	worst := builders.MakeClusterRule("denies-everything").Modes(v1alpha1.ModeAdmission).FailurePolicy(admissionregistrationv1.Fail).
+		Match("*", "*", "*/*").Operations(admissionregistrationv1.OperationAll)
+	if webhook {
+		worst = worst.Refer("budgets", "policy/v1", "PodDisruptionBudget").Validate("refs.budgets.size() < 0", "nothing is allowed")
+	} else {
+		worst = worst.Validate("false", "nothing is allowed")
+	}
+	rule := worst.Obj()
+	e.create(t, rule)
+	account := &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Namespace: guarded, Name: "an-account"}}
+	eventually(t, "the rule is in force", func(ctx context.Context) error {
+		return refusedBy(e.client.Create(ctx, account.DeepCopy(), client.DryRunAll), rule.Name)
+	})
+	e.holds(t, expected{everything: true})
+	if webhook {
+		if err := e.replicas.Kill(); err != nil {
+			t.Fatal(err)
+		}
+		e.holds(t, expected{everything: true, unserved: true})
+		// It says so to people too: nobody but who recovers gets past.
+		role := &rbacv1.ClusterRole{ObjectMeta: metav1.ObjectMeta{Name: "by-hand"}}
+		if err := e.client.Create(t.Context(), role, client.DryRunAll); err != nil {
+			t.Errorf("an administrator cannot make a ClusterRole: %v", err)
+		}
+		e.run(t, "recovers-0", "recovers-1")
+	}
+	if err := e.client.Delete(t.Context(), rule); err != nil {
+		t.Fatalf("the rule keeps itself from being deleted: %v", err)
+	}
+	eventually(t, "everything is admitted again", func(ctx context.Context) error {
+		return e.client.Create(ctx, account.DeepCopy(), client.DryRunAll)
+	})
+	e.inForce(t)
+}

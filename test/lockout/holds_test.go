@@ -1,0 +1,148 @@
+package lockout_test
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"testing"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/rest"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/mainstay-dev/mainstay/test/builders"
+	"github.com/mainstay-dev/mainstay/test/recovery"
+)
+
+// bound is how long a request of the recovery path may take: the timeout of the one
+// entry that is about Mainstay's own kinds, which fails open, and what a busy machine
+// adds. Nothing else on the path waits for anybody.
+const bound = 5 * time.Second
+
+// expected is what holds in a state beside the recovery path.
+type expected struct {
+	// lapsed rules are in force no more, because they or what they are made of is gone.
+	lapsed map[string]bool
+	// unserved says that nobody answers the webhook: what a rule with references is
+	// about is refused, whatever it is.
+	unserved bool
+	// everything is refused that is not on the recovery path.
+	everything bool
+}
+
+// holds walks the recovery path with all of its users and tries what is guarded.
+func (e *env) holds(t *testing.T, want expected) {
+	t.Helper()
+	var all sync.WaitGroup
+	for i, user := range recovery.Users() {
+		all.Go(func() { e.walk(t, i, user) })
+	}
+	all.Go(func() { e.guards(t, want) })
+	all.Wait()
+}
+
+func (e *env) walk(t *testing.T, i int, user recovery.User) {
+	t.Helper()
+	cfg := e.configOf(t, user)
+	turn := int(e.walks.Add(1))
+	name := fmt.Sprintf("walk-%d", turn)
+	err := e.path.Walk(t.Context(), cfg, user, name, turn+i, func(user, what string, took time.Duration, err error) {
+		totals.recovery(what, took, err == nil && took < bound)
+		if err != nil {
+			t.Errorf("locked out: %s cannot %s: %v", user, what, err)
+		} else if took >= bound {
+			t.Errorf("locked out: %s waits %s to %s", user, took.Round(time.Millisecond), what)
+		}
+	})
+	if err != nil {
+		t.Errorf("walk as %s: %v", user.Name, err)
+	}
+}
+
+func (e *env) configOf(t *testing.T, user recovery.User) *rest.Config {
+	t.Helper()
+	cfg, err := e.ConfigFor(user.Name, user.Groups...)
+	if err != nil {
+		t.Error(err)
+		return e.Config()
+	}
+	return cfg
+}
+
+// guards tries what violates a rule, what no rule is about, and what conforms. Off the
+// recovery path nobody is exempt but the API server.
+func (e *env) guards(t *testing.T, want expected) {
+	t.Helper()
+	var all sync.WaitGroup
+	defer all.Wait() // an entry that nobody answers takes 3 s of each
+	for _, user := range recovery.Users() {
+		switch user.Name {
+		case "system:serviceaccount:flux-system:kustomize-controller", "system:serviceaccount:kube-system:namespace-controller", "root":
+		default:
+			continue
+		}
+		cfg := e.configOf(t, user)
+		cfg.QPS = -1
+		c, err := client.New(cfg, client.Options{Scheme: e.client.Scheme()})
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		ctx := t.Context()
+		for rule, obj := range map[string]client.Object{kept: badSettings("bad"), budgeted: builders.MakeDeployment(guarded, "unbudgeted").Obj()} {
+			if want.lapsed[rule] {
+				continue
+			}
+			for how, opts := range map[string][]client.CreateOption{"creates dry": {client.DryRunAll}, "creates": nil} {
+				all.Go(func() {
+					e.violates(ctx, t, user.Name+" "+how+" what violates "+rule, func() error {
+						return c.Create(ctx, obj.DeepCopyObject().(client.Object), opts...)
+					})
+				})
+			}
+		}
+		all.Go(func() { e.unrelated(ctx, t, c, user, want) })
+		if want.unserved || want.everything {
+			continue
+		}
+		all.Go(func() {
+			if err := c.Create(ctx, builders.MakeDeployment(guarded, "budgeted").Obj(), client.DryRunAll); err != nil {
+				t.Errorf("%s cannot create what conforms: %v", user.Name, err)
+			}
+		})
+	}
+}
+
+// unrelated tries what neither rule is about.
+func (e *env) unrelated(ctx context.Context, t *testing.T, c client.Client, user recovery.User, want expected) {
+	t.Helper()
+	const what = "create a Secret that no rule is about"
+	try := func() error {
+		return c.Create(ctx, &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: guarded, Name: "no-rule"}}, client.DryRunAll)
+	}
+	if want.everything {
+		e.violates(ctx, t, user.Name+" creates a Secret", try)
+		return
+	}
+	began := time.Now()
+	err := try()
+	totals.recovery(what, time.Since(began), err == nil)
+	if err != nil {
+		t.Errorf("locked out: %s cannot %s: %v", user.Name, what, err)
+	}
+}
+
+// violates tries what a rule in force refuses.
+func (e *env) violates(ctx context.Context, t *testing.T, what string, try func() error) {
+	t.Helper()
+	err := try()
+	if ctx.Err() != nil || err != nil && recovery.Unreached(err) {
+		return // nobody was asked
+	}
+	totals.violation(err != nil)
+	if err == nil {
+		t.Errorf("wrongly admitted: %s", what)
+	}
+}
