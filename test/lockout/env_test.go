@@ -45,6 +45,7 @@ type env struct {
 	client   client.Client
 	replicas *replicas.Set
 	path     recovery.Path
+	states   atomic.Int32
 	walks    atomic.Int32
 }
 

@@ -3,6 +3,7 @@ package lockout_test
 import (
 	"context"
 	"fmt"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -32,12 +33,18 @@ type expected struct {
 	everything bool
 }
 
-// holds walks the recovery path with all of its users and tries what is guarded.
+// holds walks the recovery path and tries what is guarded. Flux, a node and an
+// administrator walk in every state; of the rest, which has two controllers of
+// kube-system side by side, every other one does.
 func (e *env) holds(t *testing.T, want expected) {
 	t.Helper()
 	var all sync.WaitGroup
+	state := int(e.states.Add(1))
 	for i, user := range recovery.Users() {
-		all.Go(func() { e.walk(t, i, user) })
+		always := user.Node != "" || user.Name == "root" || strings.HasPrefix(user.Name, "system:serviceaccount:flux-system:")
+		if always || (i+state)%2 == 0 {
+			all.Go(func() { e.walk(t, i, user) })
+		}
 	}
 	all.Go(func() { e.guards(t, want) })
 	all.Wait()
