@@ -203,6 +203,33 @@ func TestWebhookConfigurationIsFilledNotMade(t *testing.T) {
 		return err == nil && len(entries(config)) == 1, fmt.Sprint(err)
 	})
 
+	// A slip in an edit opens nothing. It gets past the compiler at apply, which fails
+	// open, while that is not asked.
+	eventually(t, takeUp, func(ctx context.Context) (bool, string) {
+		config, err := configuration(ctx, e)
+		if err != nil {
+			return false, err.Error()
+		}
+		config.Webhooks = slices.DeleteFunc(config.Webhooks, func(w admissionregistrationv1.ValidatingWebhook) bool { return w.Name == gate.OpenEntry })
+		if err := e.client.Update(ctx, config); err != nil {
+			return false, err.Error()
+		}
+		got, err := get(ctx, e, rule)
+		if err != nil {
+			return false, err.Error()
+		}
+		got.Spec.Validations[0].Expression = "object.spec."
+		err = e.client.Update(ctx, got)
+		return err == nil, fmt.Sprint(err)
+	})
+	e.enforced(t, rule, metav1.ConditionFalse, v1alpha1.ReasonInvalidExpression)
+	if err := tries(t.Context(), jane, web); err == nil || !strings.Contains(err.Error(), "a budget is missing") {
+		t.Errorf("after a slip in an edit: %v", err)
+	}
+	mended := hasBudget("has-budget").Obj()
+	edit(t, e, rule, func(r *v1alpha1.ClusterRule) { r.Spec.Validations = mended.Spec.Validations })
+	e.enforced(t, rule, metav1.ConditionTrue, v1alpha1.ReasonSucceeded)
+
 	// Unlock, with and without a replica.
 	clientset, err := kubernetes.NewForConfig(e.Config())
 	if err != nil {

@@ -199,6 +199,15 @@ func (e *Engine) RemoveRule(key rule.Key) {
 	e.change(func(c *changes) { c.rules = true })
 }
 
+// InForce returns what requests are judged by for a rule, nil for nothing. It is a
+// former generation where the present one does not compile.
+func (e *Engine) InForce(key rule.Key) *rule.Rule {
+	if active := e.current.Load().rules[key]; active != nil {
+		return active.rule
+	}
+	return nil
+}
+
 // Consumer is the name of a rule of the webhook among those who want objects.
 func Consumer(key rule.Key) string { return "webhook/" + key.String() }
 

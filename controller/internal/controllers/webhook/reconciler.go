@@ -73,6 +73,9 @@ type Options struct {
 	Off bool
 	// Consumer names the wishes that the webhook has of Objects for a rule.
 	Consumer func(key rule.Key) string
+	// InForce is what the webhook judges by for a rule, nil for nothing: a former
+	// generation where the present one does not compile.
+	InForce func(key rule.Key) *rule.Rule
 }
 
 // Reconciler keeps the entries. It runs on the leader only, warm on the others.

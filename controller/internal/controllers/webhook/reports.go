@@ -36,6 +36,9 @@ func (r *reports) replace(rules []*ruled) {
 	var changed []rule.Key
 	r.mu.Lock()
 	for _, one := range rules {
+		if one.former {
+			continue
+		}
 		known[one.key] = one.report
 		if r.known[one.key] != one.report {
 			changed = append(changed, one.key)

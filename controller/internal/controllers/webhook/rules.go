@@ -26,6 +26,9 @@ type ruled struct {
 	report policy.Report
 	// inForce says that it was when somebody last looked, this leader or another.
 	inForce bool
+	// former says that it is a generation before the present one, of which others
+	// speak.
+	former bool
 	// again is when what keeps it in force has to be looked at again, if ever.
 	again time.Duration
 }
@@ -67,7 +70,14 @@ func (r *Reconciler) read(ctx context.Context) ([]*ruled, error) {
 		}
 		key := rulecontroller.KeyOf(obj)
 		compiled, mistakes := rule.Compile(r.Compiler, key, obj.GetGeneration(), spec)
-		if len(mistakes) > 0 || !policy.NeedsWebhook(compiled) || policy.Check(compiled) != nil {
+		if len(mistakes) > 0 || policy.Check(compiled) != nil {
+			// A slip in an edit is no reason to open a gate.
+			if former := r.InForce(key); former != nil {
+				out = append(out, &ruled{key: key, rule: former, inForce: true, former: true})
+			}
+			return
+		}
+		if !policy.NeedsWebhook(compiled) {
 			return
 		}
 		out = append(out, &ruled{key: key, rule: compiled, inForce: meta.IsStatusConditionTrue(status.Conditions, v1alpha1.ConditionEnforced), report: policy.Report{
