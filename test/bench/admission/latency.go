@@ -77,6 +77,10 @@ func (b *bed) latency(ctx context.Context, metrics map[string]bench.Metric) erro
 			if !phase.references {
 				continue
 			}
+			if after.starts != before.starts {
+				b.say("      handler: a replica started anew meanwhile, so nothing is known of it")
+				continue
+			}
 			of := after.since(before)
 			b.say("      handler: %d reviews, p50 %.2f ms, p99 %.2f ms, %.0f µs of processor each", of.reviews, 1e3*of.quantile(0.5), 1e3*of.quantile(0.99), 1e6*of.cpuEach())
 			add(phase.name+"_handler_p50", "s", of.quantile(0.5))
@@ -152,24 +156,31 @@ type handler struct {
 	reviews uint64
 	buckets map[float64]uint64 // cumulative, by their upper bound
 	cpu     time.Duration
+	starts  int // of processes, which count from zero
 }
 
 // handled reads it off the replicas' metrics and processes.
 func (b *bed) handled(ctx context.Context) (handler, error) {
 	out := handler{buckets: map[float64]uint64{}}
 	for _, r := range b.replicas.Running() {
-		cpu, err := r.CPU()
-		if err != nil {
-			return out, err
-		}
-		out.cpu += cpu
-		families, err := r.Metrics(ctx)
+		// On a machine that has too much to do it may have lost its lease, and be starting.
+		var families map[string]*dto.MetricFamily
+		err := b.until(ctx, "replica "+r.Pod()+" answers", func(ctx context.Context) (err error) {
+			families, err = r.Metrics(ctx)
+			return err
+		})
 		if err != nil {
 			return out, err
 		}
 		for _, metric := range families[reviewSeconds].GetMetric() {
 			out.add(metric.GetHistogram())
 		}
+		cpu, err := r.CPU()
+		if err != nil {
+			return out, err
+		}
+		out.cpu += cpu
+		out.starts += r.Starts()
 	}
 	return out, nil
 }
