@@ -47,10 +47,11 @@ test: binaries ## Run every test, on real control planes, with coverage of contr
 fuzz: binaries ## Compare API server, audit and command line on random rules (MINUTES=60, SEED=)
 	FUZZ_MINUTES=$(or $(MINUTES),60) FUZZ_SEED=$(SEED) $(GO) test -count 1 -timeout 0 -run TestPlanes/random ./controller/internal/policy
 
-# The suites whose answer depends on the API server's version.
+# The suites whose answer depends on the API server's version. The wording of its
+# refusals does too: test/integration/schema has that of the newest one.
 oldest: ## Run the corpus and the program's suites on Kubernetes 1.34, the oldest that is supported
 	MAINSTAY_KUBERNETES=1.34 $(GO) run ./test/cluster/cmd/tool control-plane
-	MAINSTAY_KUBERNETES=1.34 $(GO) test -count 1 -timeout 30m -parallel 8 ./controller/internal/policy ./controller/internal/manager ./test/lockout ./test/integration/...
+	MAINSTAY_KUBERNETES=1.34 $(GO) test -count 1 -timeout 30m -parallel 8 ./controller/internal/policy ./controller/internal/manager ./test/lockout
 
 bench: ## Run the benchmarks and write build/bench/*.json (RUNS=3)
 	@set -e; for dir in test/bench/*/; do \

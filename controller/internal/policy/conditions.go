@@ -29,15 +29,21 @@ func guardedConditions() []admissionregistrationv1.MatchCondition {
 // is a person's or a script's direct edit. Bootstrappers are workers that join.
 func recoveryConditions(namespaces []string) []admissionregistrationv1.MatchCondition {
 	users := []string{"system:apiserver", "system:cloud-controller-manager", "system:kube-controller-manager", "system:kube-scheduler"}
-	groups := []string{"system:bootstrappers", "system:masters", "system:nodes"}
-	for _, namespace := range slices.Sorted(slices.Values(namespaces)) {
-		groups = append(groups, "system:serviceaccounts:"+namespace)
-	}
+	groups := append([]string{"system:bootstrappers", "system:masters", "system:nodes"}, serviceAccountsOf(namespaces)...)
 	return []admissionregistrationv1.MatchCondition{{
 		Name: ownPrefix + "not-the-control-plane",
 		Expression: fmt.Sprintf("!(request.userInfo.?username.orValue('') in [%s] || request.userInfo.?groups.orValue([]).exists(g, g in [%s]))",
 			quoted(users), quoted(groups)),
 	}}
+}
+
+// serviceAccountsOf are the groups of the service accounts of namespaces.
+func serviceAccountsOf(namespaces []string) []string {
+	var groups []string
+	for _, namespace := range slices.Sorted(slices.Values(namespaces)) {
+		groups = append(groups, "system:serviceaccounts:"+namespace)
+	}
+	return groups
 }
 
 // notForTheAPIServer are a rule's own conditions, which cost nothing where the

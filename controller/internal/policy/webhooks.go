@@ -209,14 +209,19 @@ func (e *entry) webhook(name string, opts WebhookOptions) admissionregistrationv
 	})
 }
 
-// ValidateWebhook is the entry that has rules compiled as they are applied. It
-// fails open.
-func ValidateWebhook(client func(path string) admissionregistrationv1.WebhookClientConfig) admissionregistrationv1.ValidatingWebhook {
+// ValidateWebhook is the entry that has rules compiled as people apply them. It
+// fails open, and asks nothing about what Flux and the control plane apply: Flux
+// gives up all of a Kustomization for one object that is refused.
+func ValidateWebhook(opts WebhookOptions) admissionregistrationv1.ValidatingWebhook {
 	all := matchAll()
 	scope := admissionregistrationv1.AllScopes
-	return webhook(gate.OpenEntry, admissionregistrationv1.Ignore, validateTimeout, client(ValidatePath), admissionregistrationv1.ValidatingWebhook{
+	return webhook(gate.OpenEntry, admissionregistrationv1.Ignore, validateTimeout, opts.Client(ValidatePath), admissionregistrationv1.ValidatingWebhook{
 		NamespaceSelector: all.NamespaceSelector,
 		ObjectSelector:    all.ObjectSelector,
+		MatchConditions: []admissionregistrationv1.MatchCondition{{
+			Name:       ownPrefix + "not-flux",
+			Expression: fmt.Sprintf("!request.userInfo.?groups.orValue([]).exists(g, g in [%s])", quoted(serviceAccountsOf(opts.RecoveryNamespaces))),
+		}},
 		Rules: []admissionregistrationv1.RuleWithOperations{{
 			Operations: []admissionregistrationv1.OperationType{admissionregistrationv1.Create, admissionregistrationv1.Update},
 			Rule: admissionregistrationv1.Rule{

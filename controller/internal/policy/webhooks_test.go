@@ -201,8 +201,11 @@ func TestWebhookEntrySparesTheRecoveryPath(t *testing.T) {
 	if *entry.FailurePolicy != admissionregistrationv1.Fail || *entry.TimeoutSeconds != 3 || *entry.SideEffects != admissionregistrationv1.SideEffectClassNone {
 		t.Errorf("failure policy %s, timeout %d, side effects %s", *entry.FailurePolicy, *entry.TimeoutSeconds, *entry.SideEffects)
 	}
-	validate := policy.ValidateWebhook(webhookOptions().Client)
+	validate := policy.ValidateWebhook(webhookOptions())
 	if *validate.FailurePolicy != admissionregistrationv1.Ignore {
 		t.Error("rules cannot be applied while nobody answers")
+	}
+	if got := validate.MatchConditions[0].Expression; !strings.Contains(got, "system:serviceaccounts:flux-system") {
+		t.Errorf("one bad rule in Git stops all of its Kustomization: %s", got)
 	}
 }

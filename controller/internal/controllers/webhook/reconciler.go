@@ -158,16 +158,15 @@ func (r *Reconciler) entries(ctx context.Context, rules []*ruled) ([]admissionre
 	if err != nil {
 		return nil, err
 	}
-	out := []admissionregistrationv1.ValidatingWebhook{policy.ValidateWebhook(connect)}
+	opts := policy.WebhookOptions{RecoveryNamespaces: r.RecoveryNamespaces, Served: served(r.Objects.Paths()), Client: connect}
+	out := []admissionregistrationv1.ValidatingWebhook{policy.ValidateWebhook(opts)}
 	if record != nil {
 		for _, rule := range rules {
 			rule.refused(v1alpha1.ReasonUnlocked, record.String()+"; mainstay lock closes the gates again")
 		}
 		return out, nil
 	}
-	compiled := policy.CompileWebhooks(r.usable(rules), policy.WebhookOptions{
-		RecoveryNamespaces: r.RecoveryNamespaces, Served: served(r.Objects.Paths()), Client: connect,
-	})
+	compiled := policy.CompileWebhooks(r.usable(rules), opts)
 	for _, rule := range rules {
 		rule.enforcedBy(compiled.Of[rule.key])
 	}
