@@ -312,6 +312,11 @@ func TestWebhookRuleThatCannotBeJudgedHasNoEntry(t *testing.T) {
 		err := tries(ctx, e.client, mistaken)
 		return err != nil && strings.Contains(err.Error(), "spec.validations[0].expression") && strings.Contains(err.Error(), "line 1"), fmt.Sprint(err)
 	})
+	// Flux would give up all that is beside it.
+	flux := e.administrator(t, "system:serviceaccount:flux-system:kustomize-controller", "system:serviceaccounts:flux-system")
+	if err := tries(t.Context(), flux, mistaken); err != nil {
+		t.Errorf("Flux applies a bad rule: %v", err)
+	}
 }
 
 // Without the webhook there is no entry, also where there was one.
