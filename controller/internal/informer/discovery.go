@@ -24,6 +24,12 @@ const (
 	// one kind cost one list of it.
 	settlePause = 100 * time.Millisecond
 
+	// forgetAfter is how long a resource may be missing from what the API server says
+	// before it counts as gone: one that has just started does not know of all
+	// definitions yet, and what is enforced must not end for it. Whether objects can
+	// be read is known meanwhile from reading them.
+	forgetAfter = 5 * time.Second
+
 	// retryDiscovery is the pause after a failed discovery, and after a served
 	// group that did not answer.
 	retryDiscovery = 5 * time.Second
@@ -108,16 +114,7 @@ func (s *Set) discover(_ context.Context) error {
 	}
 
 	s.mu.Lock()
-	for gvr, r := range s.resources {
-		if _, down := failed[gvr.GroupVersion()]; down {
-			resources[gvr] = r
-		}
-	}
-	for gvr, r := range s.paths {
-		if _, down := failed[gvr.GroupVersion()]; down {
-			paths[gvr] = r
-		}
-	}
+	missed := s.remember(resources, paths, failed, time.Now())
 	same := s.resources != nil && maps.Equal(resources, s.resources) && maps.Equal(paths, s.paths)
 	s.resources, s.paths = resources, paths
 	changed := s.settle()
@@ -129,8 +126,36 @@ func (s *Set) discover(_ context.Context) error {
 			h.ResourcesChanged()
 		}
 	}
-	if partial {
+	if partial || missed {
 		time.AfterFunc(retryDiscovery, s.Refresh)
 	}
 	return nil
+}
+
+// remember adds what is known of groups that did not answer, and of what has not been
+// missing for long; then it returns true. s.mu is held.
+func (s *Set) remember(resources, paths map[schema.GroupVersionResource]Resource, failed map[schema.GroupVersion]error, now time.Time) (missed bool) {
+	missing := map[schema.GroupVersionResource]time.Time{}
+	for gvr, r := range s.paths {
+		if _, there := paths[gvr]; there {
+			continue
+		}
+		_, down := failed[gvr.GroupVersion()]
+		if !down {
+			since, known := s.missing[gvr]
+			if !known {
+				since = now
+			}
+			if now.Sub(since) >= forgetAfter {
+				continue
+			}
+			missing[gvr], missed = since, true
+		}
+		paths[gvr] = r
+		if _, listed := s.resources[gvr]; listed {
+			resources[gvr] = r
+		}
+	}
+	s.missing = missing
+	return missed
 }

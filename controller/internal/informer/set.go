@@ -58,7 +58,9 @@ type Set struct {
 	resources map[schema.GroupVersionResource]Resource
 	// paths are resources, and what cannot be listed: subresources among them,
 	// as in deployments/scale.
-	paths   map[schema.GroupVersionResource]Resource
+	paths map[schema.GroupVersionResource]Resource
+	// missing is since when the API server does not say that it serves one of them.
+	missing map[schema.GroupVersionResource]time.Time
 	wants   map[string]Wants
 	watches map[schema.GroupVersionResource]*watch
 	// successors list more fields than the watch that they replace once they
