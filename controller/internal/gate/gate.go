@@ -17,6 +17,7 @@ import (
 	"k8s.io/client-go/kubernetes"
 
 	"github.com/mainstay-dev/mainstay/controller/api/v1alpha1"
+	"github.com/mainstay-dev/mainstay/controller/internal/certs"
 )
 
 const (
@@ -41,7 +42,7 @@ type Opening struct {
 
 // ConfigurationName is the name of the ValidatingWebhookConfiguration that Mainstay
 // fills.
-const ConfigurationName = "mainstay"
+const ConfigurationName = certs.ConfigurationName
 
 // OpenEntry is its entry about Mainstay's own kinds. It fails open, and is no gate.
 const OpenEntry = "validate.mainstay.dev"

@@ -51,7 +51,7 @@ type Options struct {
 // the others.
 type Reconciler struct {
 	Options
-	reports reports
+	rulecontroller.Reports
 }
 
 var _ reconcile.TypedReconciler[rule.Key] = (*Reconciler)(nil)
@@ -69,7 +69,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, key rule.Key) (ctrl.Result, 
 	}
 	obj, spec, err := rulecontroller.Read(ctx, r.Client, key)
 	if apierrors.IsNotFound(err) || err == nil && obj.GetDeletionTimestamp() != nil {
-		r.reports.forget(key)
+		r.Forget(key)
 		return ctrl.Result{}, r.keepOnly(ctx, key, nil)
 	}
 	if err != nil {
@@ -116,7 +116,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, key rule.Key) (ctrl.Result, 
 // handOver leaves a rule to the webhook, whose controller speaks of it. What a former
 // generation had enforced by policies goes when the webhook enforces this one.
 func (r *Reconciler) handOver(ctx context.Context, key rule.Key, report policy.Report) (ctrl.Result, error) {
-	r.reports.forget(key)
+	r.Forget(key)
 	by, known := r.Webhook.Report(key)
 	if !known || by.UID != report.UID || by.Generation != report.Generation || by.Enforced != metav1.ConditionTrue {
 		return ctrl.Result{RequeueAfter: handOverPause}, nil
@@ -129,7 +129,7 @@ func (r *Reconciler) release(ctx context.Context, key rule.Key, report policy.Re
 	if err := r.keepOnly(ctx, key, nil); err != nil {
 		return ctrl.Result{}, err
 	}
-	r.reports.set(key, report)
+	r.Set(key, report)
 	return ctrl.Result{}, nil
 }
 
@@ -138,7 +138,7 @@ func (r *Reconciler) release(ctx context.Context, key rule.Key, report policy.Re
 func (r *Reconciler) keep(key rule.Key, report policy.Report, refusal *policy.Refusal) {
 	report.Enforced, report.Reason = metav1.ConditionFalse, refusal.Reason
 	report.Message = "not enforced as it is now, and what was before is left as it is: " + refusal.Message
-	r.reports.set(key, report)
+	r.Set(key, report)
 }
 
 // enforce writes the policies of a rule, and says what the API server answered.
@@ -162,7 +162,7 @@ func (r *Reconciler) enforce(ctx context.Context, key rule.Key, objects *policy.
 		return ctrl.Result{}, err
 	}
 	report.Enforced, report.Reason, report.Message = answerOf(live)
-	r.reports.set(key, report)
+	r.Set(key, report)
 	return result, nil
 }
 

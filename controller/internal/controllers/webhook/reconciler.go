@@ -16,6 +16,8 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"github.com/mainstay-dev/mainstay/controller/api/v1alpha1"
+	"github.com/mainstay-dev/mainstay/controller/internal/certs"
+	rulecontroller "github.com/mainstay-dev/mainstay/controller/internal/controllers/rule"
 	"github.com/mainstay-dev/mainstay/controller/internal/expr"
 	"github.com/mainstay-dev/mainstay/controller/internal/gate"
 	"github.com/mainstay-dev/mainstay/controller/internal/informer"
@@ -30,9 +32,6 @@ import (
 // lasting is how long what a rule in force refers to may be refused, or not be served,
 // before the rule is not enforced for it: longer than an API server takes to start.
 const lasting = time.Minute
-
-// ServiceName is the Service that the API server calls.
-const ServiceName = "mainstay-webhook"
 
 // Objects tell what the API server serves, and what is known of it.
 type Objects interface {
@@ -81,7 +80,7 @@ type Options struct {
 // Reconciler keeps the entries. It runs on the leader only, warm on the others.
 type Reconciler struct {
 	Options
-	reports reports
+	rulecontroller.Reports
 	// blockedSince is since when a rule in force cannot be judged by.
 	blockedSince map[rule.Key]time.Time
 }
@@ -123,7 +122,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, _ ctrl.Request) (ctrl.Result
 		r.refuse(rules, refusal.Reason, refusal.Message)
 		return ctrl.Result{RequeueAfter: pause}, nil
 	}
-	r.reports.replace(rules)
+	r.tell(rules)
 	again := ctrl.Result{}
 	for _, rule := range rules {
 		if rule.again > 0 && (again.RequeueAfter == 0 || rule.again < again.RequeueAfter) {
@@ -150,7 +149,7 @@ func (r *Reconciler) entries(ctx context.Context, rules []*ruled) ([]admissionre
 		for _, rule := range rules {
 			rule.pending("waits for the certificate of the webhook and for what the API server serves")
 		}
-		r.reports.replace(rules)
+		r.tell(rules)
 		return nil, nil
 	}
 	connect := r.client(bundle)
@@ -183,7 +182,7 @@ func (r *Reconciler) client(bundle []byte) func(path string) admissionregistrati
 			return out
 		}
 		port := int32(443)
-		out.Service = &admissionregistrationv1.ServiceReference{Namespace: r.Namespace, Name: ServiceName, Path: &path, Port: &port}
+		out.Service = &admissionregistrationv1.ServiceReference{Namespace: r.Namespace, Name: certs.ServiceName, Path: &path, Port: &port}
 		return out
 	}
 }

@@ -169,5 +169,16 @@ func (r *Reconciler) refuse(rules []*ruled, reason, message string) {
 	for _, rule := range rules {
 		rule.refused(reason, message)
 	}
-	r.reports.replace(rules)
+	r.tell(rules)
+}
+
+// tell has the reports say what is said of all rules now.
+func (r *Reconciler) tell(rules []*ruled) {
+	known := make(map[rule.Key]policy.Report, len(rules))
+	for _, one := range rules {
+		if !one.former {
+			known[one.key] = one.report
+		}
+	}
+	r.Replace(known)
 }
