@@ -44,7 +44,7 @@ test: binaries ## Run every test, on real control planes, with coverage of contr
 	@echo "coverage of controller/internal: $$(awk '$$1 == "total:" {print $$3}' build/coverage.txt)"
 
 # From the time as the seed where none is given; a failure names its own.
-fuzz: binaries ## Compare API server, audit and command line on random rules (MINUTES=60, SEED=)
+fuzz: binaries ## Compare API server, webhook, audit and command line on random rules (MINUTES=60, SEED=)
 	FUZZ_MINUTES=$(or $(MINUTES),60) FUZZ_SEED=$(SEED) $(GO) test -count 1 -timeout 0 -run TestPlanes/random ./controller/internal/policy
 
 # The suites whose answer depends on the API server's version. The wording of its
@@ -58,6 +58,7 @@ bench: ## Run the benchmarks and write build/bench/*.json (RUNS=3)
 		if [ -f "$$dir/main.go" ]; then echo "$(GO) run ./$$dir"; $(GO) run "./$$dir" -runs $(or $(RUNS),3) -out build/bench; fi; \
 	done
 	BENCH_DIR=$(CURDIR)/build/bench $(GO) test -run '^$$' -bench BenchmarkRule -cpu 1 ./controller/internal/rule
+	$(GO) test -run '^$$' -bench BenchmarkReview -cpu 1 ./controller/internal/webhook
 
 e2e: real e2e-binaries ## Run the suite on real workers and real Flux (Linux, root, after e2e-packages)
 	$(GO) test -tags e2e -p 2 -count 1 -timeout 60m ./test/e2e/... ./test/cluster/... ./test/faults/... ./test/fluxrun/...
