@@ -58,7 +58,7 @@ bench: ## Run the benchmarks and write build/bench/*.json (RUNS=3)
 		if [ -f "$$dir/main.go" ]; then echo "$(GO) run ./$$dir"; $(GO) run "./$$dir" -runs $(or $(RUNS),3) -out build/bench; fi; \
 	done
 	BENCH_DIR=$(CURDIR)/build/bench $(GO) test -run '^$$' -bench BenchmarkRule -cpu 1 ./controller/internal/rule
-	$(GO) test -run '^$$' -bench BenchmarkReview -cpu 1 ./controller/internal/webhook
+	BENCH_DIR=$(CURDIR)/build/bench $(GO) test -run '^$$' -bench BenchmarkReview -cpu 1 ./controller/internal/webhook
 
 e2e: real e2e-binaries ## Run the suite on real workers and real Flux (Linux, root, after e2e-packages)
 	$(GO) test -tags e2e -p 2 -count 1 -timeout 60m ./test/e2e/... ./test/cluster/... ./test/faults/... ./test/fluxrun/...

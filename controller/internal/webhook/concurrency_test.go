@@ -6,10 +6,14 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	admissionv1 "k8s.io/api/admission/v1"
 
@@ -17,6 +21,7 @@ import (
 	"github.com/mainstay-dev/mainstay/controller/internal/informer"
 	"github.com/mainstay-dev/mainstay/controller/internal/policy"
 	"github.com/mainstay-dev/mainstay/controller/internal/rule"
+	"github.com/mainstay-dev/mainstay/test/bench"
 )
 
 // TestReviewsWhileListsChange has every answer be that of some moment: the list
@@ -149,8 +154,10 @@ func TestReviewsTakeNoLock(t *testing.T) {
 }
 
 // BenchmarkReview is a review in the handler: of one pod, by rules that all
-// match it and count the pods of its namespace.
+// match it and count the pods of its namespace. With BENCH_DIR set it writes
+// review.json there.
 func BenchmarkReview(b *testing.B) {
+	metrics := map[string]bench.Metric{}
 	for _, rules := range []int{10, 100, 1000} {
 		b.Run(strconv.Itoa(rules), func(b *testing.B) {
 			objects := newFakeObjects()
@@ -166,8 +173,7 @@ func BenchmarkReview(b *testing.B) {
 			f := start(b, objects, all...)
 			group := policy.AdmitPath + groupOf(b, all[0]) + "?timeout=5s"
 			body := review(b, aPod)
-			b.ReportAllocs()
-			for b.Loop() {
+			once := func() {
 				recorder := httptest.NewRecorder()
 				f.handler.ServeHTTP(recorder, httptest.NewRequest(http.MethodPost, group, bytes.NewReader(body)))
 				answer := admissionv1.AdmissionReview{}
@@ -175,7 +181,25 @@ func BenchmarkReview(b *testing.B) {
 					b.Fatalf("%d: %s", recorder.Code, recorder.Body)
 				}
 			}
+			allocs := testing.AllocsPerRun(5, once)
+			var took []float64
+			b.ReportAllocs()
+			for b.Loop() {
+				began := time.Now()
+				once()
+				took = append(took, time.Since(began).Seconds()*1e3)
+			}
+			slices.Sort(took)
+			name := fmt.Sprintf("%d_rules_", rules)
+			metrics[name+"p50"] = bench.Metric{Value: took[len(took)/2], Unit: "ms", Runs: len(took)}
+			metrics[name+"p99"] = bench.Metric{Value: took[len(took)*99/100], Unit: "ms", Runs: len(took)}
+			metrics[name+"allocations"] = bench.Metric{Value: allocs, Unit: "allocs/review"}
 		})
+	}
+	if dir := os.Getenv("BENCH_DIR"); dir != "" {
+		if err := bench.Write(filepath.Clean(dir), bench.Result{Name: "review", Metrics: metrics}); err != nil {
+			b.Fatal(err)
+		}
 	}
 }
 
