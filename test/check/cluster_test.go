@@ -105,7 +105,9 @@ func TestClusterShowsWhatAChangedRuleWouldNewlyReport(t *testing.T) {
 	}
 
 	kubectl("apply", "-f", filepath.Join(root, "manifests/crd/mainstay.dev_clusterrules.yaml"))
-	kubectl("wait", "--for=condition=Established", "crd/clusterrules.mainstay.dev", "--timeout=60s")
+	if err := c.AwaitDefinitions(t.Context()); err != nil {
+		t.Fatal(err)
+	}
 	apply(atLeast("replicas", "2"))
 
 	got, lines := check(atLeast("replicas", "3"))

@@ -126,7 +126,7 @@ func (d *demo) installMainstay(ctx context.Context) (string, error) {
 		if _, err := d.cluster.Kubectl(ctx, "apply", "--server-side", "-k", filepath.Join(root, folder)); err != nil {
 			return "", err
 		}
-		if _, err := d.cluster.Kubectl(ctx, "wait", "--for=condition=Established", "crd", "-l", "app.kubernetes.io/part-of=mainstay", "--timeout=20s"); err != nil {
+		if err := d.cluster.AwaitDefinitions(ctx); err != nil {
 			return "", err
 		}
 	}

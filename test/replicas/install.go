@@ -18,11 +18,10 @@ func Install(ctx context.Context, c *cluster.Cluster) error {
 	for _, args := range [][]string{
 		{"apply", "--server-side", "-k", filepath.Join(root, "manifests", "base")},
 		{"-n", Namespace, "delete", "deployment", "mainstay"},
-		{"wait", "--for=condition=Established", "crd", "-l", "app.kubernetes.io/part-of=mainstay", "--timeout=30s"},
 	} {
 		if _, err := c.Kubectl(ctx, args...); err != nil {
 			return err
 		}
 	}
-	return nil
+	return c.AwaitDefinitions(ctx)
 }

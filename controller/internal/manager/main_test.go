@@ -101,7 +101,7 @@ func startEnv(ctx context.Context, opts cluster.Options) (*env, error) {
 		_, err = c.Kubectl(ctx, "-n", ownNamespace, "delete", "deployment", "mainstay")
 	}
 	if err == nil {
-		_, err = c.Kubectl(ctx, "wait", "--for=condition=Established", "crd", "--all", "--timeout=30s")
+		err = c.AwaitDefinitions(ctx)
 	}
 	if err != nil {
 		return nil, errors.Join(err, c.Stop())

@@ -48,13 +48,11 @@ func startServer(t *testing.T, out io.Writer) *apiServer {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = c.Stop() })
-	for _, args := range [][]string{
-		{"apply", "--server-side", "-f", filepath.Join("testdata", "corpus", "setup")},
-		{"wait", "--for=condition=Established", "crd", "--all", "--timeout=30s"},
-	} {
-		if _, err := c.Kubectl(t.Context(), args...); err != nil {
-			t.Fatal(err)
-		}
+	if _, err := c.Kubectl(t.Context(), "apply", "--server-side", "-f", filepath.Join("testdata", "corpus", "setup")); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.AwaitDefinitions(t.Context()); err != nil {
+		t.Fatal(err)
 	}
 	s := &apiServer{cluster: c, clients: map[string]client.Client{}}
 	s.system = s.as(t, "system:apiserver", "system:masters")

@@ -92,11 +92,7 @@ func run(m *testing.M) (code int, err error) {
 // which keeps what it was told for the commands that follow.
 func awaitKinds(ctx context.Context) error {
 	want := []string{"clusterrules.mainstay.dev", "interventions.mainstay.dev", "lifelines.mainstay.dev", "rules.mainstay.dev"}
-	crds := make([]string, len(want))
-	for i := range want {
-		crds[i] = "crd/" + want[i]
-	}
-	if _, err := env.cluster.Kubectl(ctx, append([]string{"wait", "--for=condition=Established", "--timeout=1m"}, crds...)...); err != nil {
+	if err := env.cluster.AwaitDefinitions(ctx); err != nil {
 		return err
 	}
 	var got []string
