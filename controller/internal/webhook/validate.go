@@ -56,6 +56,10 @@ func (e *Engine) mistakes(q *admissionv1.AdmissionRequest) (message string) {
 	if json.Unmarshal(q.Object.Raw, &obj) != nil || obj.DeletionTimestamp != nil {
 		return ""
 	}
+	if obj.Spec.Suspend {
+		// A rule that came to be with mistakes can be taken out, too.
+		return ""
+	}
 	if q.Operation == admissionv1.Update && json.Unmarshal(q.OldObject.Raw, &old) == nil && equality.Semantic.DeepEqual(old.Spec, obj.Spec) {
 		return ""
 	}

@@ -30,6 +30,8 @@ func TestValidate(t *testing.T) {
 	bad := podRule("a").Validate("refs.none.size() == 0 &&\n nothing", "").Condition("c", "1").Obj()
 	gone := bad.DeepCopy()
 	gone.DeletionTimestamp = &metav1.Time{Time: testNow}
+	suspended := bad.DeepCopy()
+	suspended.Spec.Suspend = true
 	labelled := bad.DeepCopy()
 	labelled.Labels = map[string]string{"a": "b"}
 	authorizing := podRule("a").Validate("refs.pods.size() == 0 && authorizer.requestResource.check('x').allowed()", "").Obj()
@@ -49,6 +51,7 @@ func TestValidate(t *testing.T) {
 		"with mistakes":    {admissionv1.AdmissionRequest{Operation: "CREATE", Kind: kind("ClusterRule"), Object: raw(bad)}, mistakes},
 		"changed to them":  {admissionv1.AdmissionRequest{Operation: "UPDATE", Kind: kind("ClusterRule"), Object: raw(bad), OldObject: raw(good)}, mistakes},
 		"had them before":  {admissionv1.AdmissionRequest{Operation: "UPDATE", Kind: kind("ClusterRule"), Object: raw(labelled), OldObject: raw(bad)}, ""},
+		"is suspended":     {admissionv1.AdmissionRequest{Operation: "UPDATE", Kind: kind("ClusterRule"), Object: raw(suspended), OldObject: raw(bad)}, ""},
 		"is being deleted": {admissionv1.AdmissionRequest{Operation: "UPDATE", Kind: kind("ClusterRule"), Object: raw(gone), OldObject: raw(good)}, ""},
 		"deleted":          {admissionv1.AdmissionRequest{Operation: "DELETE", Kind: kind("ClusterRule"), OldObject: raw(bad)}, ""},
 		"its status":       {admissionv1.AdmissionRequest{Operation: "UPDATE", SubResource: "status", Kind: kind("ClusterRule"), Object: raw(bad)}, ""},
