@@ -7,6 +7,7 @@ import (
 
 	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	"github.com/mainstay-dev/mainstay/controller/api/v1alpha1"
 	"github.com/mainstay-dev/mainstay/controller/internal/rule"
@@ -15,7 +16,11 @@ import (
 // grammar makes random rules about Things, and random Things, from few fields
 // and values, so that the two meet. No expression depends on the order of a
 // map's entries: that is another one each time.
-type grammar struct{ *rand.Rand }
+type grammar struct {
+	*rand.Rand
+	// refs lets expressions use refs.peers, the Things of the namespace.
+	refs bool
+}
 
 func (g grammar) one(of ...string) string { return of[g.IntN(len(of))] }
 
@@ -35,6 +40,9 @@ func (g grammar) integer(depth int, vars []string) string {
 	if depth <= 0 {
 		if len(vars) > 0 && g.chance(2) {
 			return "int(" + vars[g.IntN(len(vars))] + ")"
+		}
+		if g.refs && g.chance(4) {
+			return g.one("refs.peers.size()", "refs.peers.filter(p, "+g.peer()+").size()", "refs.peers[0].spec.num")
 		}
 		return g.one("0", "1", "7", g.field("num", "3"), g.field("more", "2"))
 	}
@@ -59,6 +67,9 @@ func (g grammar) integer(depth int, vars []string) string {
 
 func (g grammar) text(depth int) string {
 	if depth <= 0 {
+		if g.refs && g.chance(6) {
+			return "refs.peers.map(p, string(p.metadata.name)).join(' ')"
+		}
 		return g.one("'a'", "'web'", g.field("text", "'a'"), g.field("name", "'web'"), "object.metadata.name")
 	}
 	switch g.IntN(7) {
@@ -95,6 +106,9 @@ func (g grammar) list(depth int, vars []string) string {
 func (g grammar) boolean(depth int, vars []string) string {
 	sub := func() string { return g.boolean(depth-1, vars) }
 	if depth <= 0 {
+		if g.refs && g.chance(2) {
+			return "refs.peers." + g.one("all", "exists", "exists_one") + "(p, " + g.peer() + ")"
+		}
 		return g.one("has(object.spec."+g.one("num", "text", "list", "map")+")", "("+g.field("flag", "true")+" == true)",
 			"("+g.integer(0, vars)+" "+g.one("<", "<=", "==", "!=", ">")+" "+g.integer(0, vars)+")")
 	}
@@ -130,16 +144,31 @@ func (g grammar) boolean(depth int, vars []string) string {
 	return "(" + sub() + " ? " + sub() + " : " + sub() + ")"
 }
 
-// document is a rule in one of the namespaces, and some Things there.
+// peer is what an expression asks of an object on the list.
+func (g grammar) peer() string {
+	return g.one("p.metadata.name == object.metadata.name", "p.spec.?num.orValue(0) < "+g.one("1", "7", "object.spec.num"),
+		"p.spec.num > 0", "p.spec.?text.orValue('b') == "+g.text(0), "selectorMatches({'matchLabels': {'app': 'web'}}, p.metadata.labels)",
+		"selectorMatches({'matchExpressions': [{'key': 'app', 'operator': '"+g.one("In", "NotIn")+"', 'values': ['web']}]}, p.metadata.labels)")
+}
+
+// document is a rule in one of the namespaces, and some Things there. Where expressions
+// may use refs some are there before, and two requests change one of those.
 func (g grammar) document(name, namespace string) *corpusRule {
-	d := &corpusRule{Rule: name, Namespace: namespace, Kind: g.one(rule.KindRule, rule.KindClusterRule)}
+	d := &corpusRule{Rule: name, Namespace: namespace, Kind: g.one(rule.KindRule, rule.KindClusterRule), Webhook: g.refs}
+	if g.refs {
+		d.Spec.References = []v1alpha1.Reference{{Name: "peers", APIVersion: corpusGroup + "/v1", Kind: "Thing", Namespaces: []string{v1alpha1.NamespacesSame}}}
+		if g.chance(3) {
+			d.Spec.References[0].LabelSelector = &metav1.LabelSelector{MatchLabels: map[string]string{"app": "web"}}
+		}
+	}
 	if g.chance(2) {
 		ignore := admissionregistrationv1.Ignore
 		d.Spec.FailurePolicy = &ignore
 	}
+	plain := grammar{Rand: g.Rand} // match conditions see no refs
 	for i := range g.IntN(3) {
 		d.Spec.MatchConditions = append(d.Spec.MatchConditions, admissionregistrationv1.MatchCondition{
-			Name: fmt.Sprintf("c%d", i), Expression: g.one("true", g.boolean(1, nil), g.boolean(2, nil)),
+			Name: fmt.Sprintf("c%d", i), Expression: plain.one("true", plain.boolean(1, nil), plain.boolean(2, nil)),
 		})
 	}
 	var vars []string
@@ -161,14 +190,43 @@ func (g grammar) document(name, namespace string) *corpusRule {
 	if g.chance(5) {
 		d.Spec.MatchConstraints.ObjectSelector = &metav1.LabelSelector{MatchLabels: map[string]string{"app": "web"}}
 	}
-	if g.chance(5) {
+	if g.chance(3) {
 		d.Spec.Exceptions = []v1alpha1.Exception{{Namespace: namespace, Name: "thing-1", Reason: "known"}}
 	}
 	for i := range 8 {
 		d.Cases = append(d.Cases, &corpusCase{Case: fmt.Sprintf("thing %d", i), Object: g.thing()})
 	}
+	if g.refs {
+		d.Given = g.given(name)
+		for i := range min(2, len(d.Given)) {
+			// Another content for one that is there.
+			there := &unstructured.Unstructured{Object: d.Given[i]}
+			tc := d.Cases[2+i]
+			changed := &unstructured.Unstructured{Object: tc.Object}
+			changed.SetAPIVersion(there.GetAPIVersion())
+			changed.SetKind(there.GetKind())
+			changed.SetName(there.GetName())
+			if d.Spec.MatchConstraints.ObjectSelector != nil {
+				changed.SetLabels(there.GetLabels()) // an API server also asks by the old ones, the audit cannot
+			}
+			tc.Old = there.DeepCopy().Object
+		}
+	}
 	d.complete()
 	return d
+}
+
+// given are Things that are there before.
+func (g grammar) given(rule string) []map[string]any {
+	given := make([]map[string]any, g.IntN(5))
+	for i := range given {
+		obj := &unstructured.Unstructured{Object: g.thing()}
+		obj.SetAPIVersion(corpusGroup + "/v1")
+		obj.SetKind("Thing")
+		obj.SetName(fmt.Sprintf("%s-%d", rule, i))
+		given[i] = obj.Object
+	}
+	return given
 }
 
 // thing has most of the fields, with few of another type.

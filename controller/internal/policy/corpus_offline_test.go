@@ -77,6 +77,15 @@ func newCommandLine(t *testing.T, d *corpusRule) *commandLine {
 	return &commandLine{checker: checker, key: d.key(), rendered: []render.Object{{Object: d.asObject(t)}, {Object: namespace}}}
 }
 
+// with is the same tree with more objects.
+func (c *commandLine) with(objects []*unstructured.Unstructured) *commandLine {
+	more := &commandLine{checker: c.checker, key: c.key, rendered: slices.Clone(c.rendered)}
+	for _, obj := range objects {
+		more.rendered = append(more.rendered, render.Object{Object: obj})
+	}
+	return more
+}
+
 // ask for the check of a tree with the rule, its namespace and an object.
 func (c *commandLine) ask(t *testing.T, object *unstructured.Unstructured) answer {
 	t.Helper()
@@ -90,7 +99,7 @@ func (c *commandLine) ask(t *testing.T, object *unstructured.Unstructured) answe
 		switch {
 		case finding.Check == check.RuleInvalid:
 			t.Fatal(finding.Message)
-		case finding.Rule != c.key.String():
+		case finding.Rule != c.key.String(), !strings.HasSuffix(finding.Object, "/"+object.GetName()) && !strings.HasSuffix(finding.Object, " "+object.GetName()):
 		case finding.Check == check.RuleFailed:
 			return answer{verdict: erroneous, message: finding.Message}
 		default:

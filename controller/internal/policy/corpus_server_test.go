@@ -263,6 +263,11 @@ func answerOf(t *testing.T, d *corpusRule, err error) answer {
 	if name := d.Rule; !strings.Contains(err.Error(), name) {
 		t.Fatalf("another rule than %s denies: %v", name, err)
 	}
+	return d.denial(message, status.Status().Reason)
+}
+
+// denial is an answer by the words in which a request is denied.
+func (d *corpusRule) denial(message string, reason metav1.StatusReason) answer {
 	before, after := "ClusterRule "+d.Rule+": ", " (kubectl describe clusterrule "+d.Rule+")"
 	if d.Kind == rule.KindRule {
 		before, after = "Rule "+d.Namespace+"/"+d.Rule+": ", " (kubectl -n "+d.Namespace+" describe mrule "+d.Rule+")"
@@ -272,7 +277,7 @@ func answerOf(t *testing.T, d *corpusRule, err error) answer {
 	if failed := "the rule could not be evaluated: "; !starts || !ends || strings.HasPrefix(text, failed) {
 		return answer{verdict: erroneous, message: message}
 	}
-	return answer{verdict: denies, message: text, reason: status.Status().Reason}
+	return answer{verdict: denies, message: text, reason: reason}
 }
 
 // testInvalid has a spec refused by the compiler and by the API server.

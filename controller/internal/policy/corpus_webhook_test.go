@@ -33,7 +33,6 @@ import (
 	"github.com/mainstay-dev/mainstay/controller/internal/informer"
 	"github.com/mainstay-dev/mainstay/controller/internal/metrics"
 	"github.com/mainstay-dev/mainstay/controller/internal/policy"
-	"github.com/mainstay-dev/mainstay/controller/internal/render"
 	"github.com/mainstay-dev/mainstay/controller/internal/rule"
 	"github.com/mainstay-dev/mainstay/controller/internal/webhook"
 )
@@ -166,10 +165,8 @@ func (w *webhookPlane) listen(out http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// evaluate is what the webhook's evaluation says of the request that was made
-// last for a case; false where the API server did not tell of one.
-func (w *webhookPlane) evaluate(t *testing.T, d *corpusRule, tc *corpusCase, r *rule.Rule) (answer, bool) {
-	t.Helper()
+// take is the review that the API server told of last for a case; false where there is none.
+func (w *webhookPlane) take(d *corpusRule, tc *corpusCase) ([]byte, bool) {
 	user, label := tc.User, ""
 	if user == "" {
 		user = corpusUser
@@ -179,9 +176,17 @@ func (w *webhookPlane) evaluate(t *testing.T, d *corpusRule, tc *corpusCase, r *
 	}
 	at := place(user, d.Namespace, label)
 	w.mu.Lock()
+	defer w.mu.Unlock()
 	body, found := w.told[at]
 	delete(w.told, at)
-	w.mu.Unlock()
+	return body, found
+}
+
+// evaluate is what the webhook's evaluation says of the request that was made
+// last for a case; false where the API server did not tell of one.
+func (w *webhookPlane) evaluate(t *testing.T, d *corpusRule, tc *corpusCase, r *rule.Rule) (answer, bool) {
+	t.Helper()
+	body, found := w.take(d, tc)
 	if !found || slices.Contains(r.RequestOnly(), "authorizer") {
 		return answer{}, false
 	}
@@ -269,6 +274,41 @@ func (w *webhookPlane) enforce(t *testing.T, documents map[string][]*corpusRule,
 	w.await(t, "the webhook is synced", w.engine.Synced)
 }
 
+// adopt has the webhook judge by a rule, and what it refers to be there, until what is
+// returned is called.
+func (w *webhookPlane) adopt(t *testing.T, d *corpusRule) (end func()) {
+	t.Helper()
+	w.give(t, d)
+	w.engine.SetRule(d.key(), "uid", 1, &d.Spec)
+	w.await(t, d.Rule+" is in force", func() bool { return w.engine.InForce(d.key()) != nil && w.engine.Synced() })
+	return func() {
+		w.engine.RemoveRule(d.key())
+		for _, given := range d.Given {
+			if err := w.server.system.Delete(t.Context(), &unstructured.Unstructured{Object: given}); err != nil {
+				t.Error(err)
+			}
+		}
+	}
+}
+
+// review is what the webhook answers to a review.
+func (w *webhookPlane) review(t *testing.T, d *corpusRule, r *rule.Rule, body []byte) answer {
+	t.Helper()
+	recorder := httptest.NewRecorder()
+	req := httptest.NewRequest(http.MethodPost, policy.AdmitPath+policy.Group(r)+"?timeout=10s", bytes.NewReader(body)).WithContext(t.Context())
+	w.engine.Handler(nil).ServeHTTP(recorder, req)
+	said := admissionv1.AdmissionReview{}
+	if err := json.Unmarshal(recorder.Body.Bytes(), &said); err != nil || said.Response == nil {
+		t.Fatalf("the webhook answers %d: %s", recorder.Code, recorder.Body)
+	}
+	if said.Response.Allowed {
+		return answer{verdict: allowed}
+	}
+	of := d.denial(said.Response.Result.Message, said.Response.Result.Reason)
+	of.message = others.ReplaceAllString(of.message, "")
+	return of
+}
+
 // give makes what a rule refers to.
 func (w *webhookPlane) give(t *testing.T, d *corpusRule) {
 	t.Helper()
@@ -312,12 +352,20 @@ func (s *apiServer) testWebhookCase(t *testing.T, d *corpusRule, tc *corpusCase,
 	stored := s.stored(t, object)
 	compare(t, "audit", s.auditedWithRefs(t, d, compiled, stored), want)
 	if !tc.Audited {
-		tree := &commandLine{checker: line.checker, key: line.key, rendered: slices.Clone(line.rendered)}
-		for _, given := range d.Given {
-			tree.rendered = append(tree.rendered, render.Object{Object: &unstructured.Unstructured{Object: integers(given)}})
-		}
-		compare(t, "command line", tree.ask(t, object), want)
+		compare(t, "command line", line.with(d.besides(object)).ask(t, object), want)
 	}
+}
+
+// besides is what a document gives, without another content of the object.
+func (d *corpusRule) besides(object *unstructured.Unstructured) []*unstructured.Unstructured {
+	var besides []*unstructured.Unstructured
+	for _, one := range d.Given {
+		obj := &unstructured.Unstructured{Object: integers(one)}
+		if obj.GroupVersionKind() != object.GroupVersionKind() || obj.GetName() != object.GetName() {
+			besides = append(besides, obj)
+		}
+	}
+	return besides
 }
 
 // given are lists of what a document gives, and of one object more.
@@ -338,10 +386,7 @@ func (g given) List(ref rule.Reference, namespace string) (expr.List, error) {
 // a document gives.
 func (s *apiServer) auditedWithRefs(t *testing.T, d *corpusRule, r *rule.Rule, object *unstructured.Unstructured) answer {
 	t.Helper()
-	all := given{object}
-	for _, one := range d.Given {
-		all = append(all, &unstructured.Unstructured{Object: integers(one)})
-	}
+	all := append(given{object}, d.besides(object)...)
 	gvr, _ := meta.UnsafeGuessKindToResource(object.GroupVersionKind())
 	namespace := s.namespaceContent(t, d.Namespace)
 	if !r.MatchesResource(gvr, true) || !r.MatchesObject(gvr, object, namespace.GetLabels()) {
