@@ -114,12 +114,12 @@ func askedOf(r *rule.Rule, served []rule.APIResource) *entry {
 	for _, resource := range served {
 		operations := map[admissionregistrationv1.OperationType]bool{}
 		for i := range constraints.ResourceRules {
-			if serves(&constraints.ResourceRules[i], resource) {
+			if asksAbout(&constraints.ResourceRules[i], resource) {
 				add(operations, constraints.ResourceRules[i].Operations)
 			}
 		}
 		for i := range excluded {
-			if serves(&excluded[i], resource) {
+			if asksAbout(&excluded[i], resource) {
 				remove(operations, excluded[i].Operations)
 			}
 		}
@@ -157,23 +157,10 @@ func remove(set map[admissionregistrationv1.OperationType]bool, operations []adm
 	}
 }
 
-// serves says whether an entry of resource rules is about a resource that is
-// served, whatever the operation. As the API server has it, pods/* is about pods,
-// too, and * about no subresource.
-func serves(entry *admissionregistrationv1.NamedRuleWithOperations, resource rule.APIResource) bool {
-	if scope := entry.Scope; scope != nil && *scope != admissionregistrationv1.AllScopes &&
-		(*scope == admissionregistrationv1.NamespacedScope) != resource.Namespaced {
-		return false
-	}
-	any := func(patterns []string, value string) bool {
-		return slices.Contains(patterns, "*") || slices.Contains(patterns, value)
-	}
-	name, sub, _ := strings.Cut(resource.Resource, "/")
-	return any(entry.APIGroups, resource.Group) && any(entry.APIVersions, resource.Version) &&
-		slices.ContainsFunc(entry.Resources, func(pattern string) bool {
-			wantName, wantSub, _ := strings.Cut(pattern, "/")
-			return (wantName == "*" || wantName == name) && (wantSub == "*" || wantSub == sub)
-		})
+func asksAbout(entry *admissionregistrationv1.NamedRuleWithOperations, served rule.APIResource) bool {
+	gvr, subresource := served.GroupVersionResource, ""
+	gvr.Resource, subresource, _ = strings.Cut(served.Resource, "/")
+	return rule.Covers(entry, gvr, subresource, served.Namespaced)
 }
 
 // agrees says whether two want no different versions of anything: an entry that

@@ -35,12 +35,12 @@ func (r *Rule) MatchesResource(gvr schema.GroupVersionResource, namespaced bool)
 	constraints := &r.spec.MatchConstraints
 	for _, operation := range audited() {
 		if !slices.ContainsFunc(constraints.ResourceRules, func(entry admissionregistrationv1.NamedRuleWithOperations) bool {
-			return coversOperation(&entry, operation) && coversResource(&entry, gvr, namespaced)
+			return coversOperation(&entry, operation) && Covers(&entry, gvr, "", namespaced)
 		}) {
 			continue
 		}
 		if !slices.ContainsFunc(constraints.ExcludeResourceRules, func(entry admissionregistrationv1.NamedRuleWithOperations) bool {
-			return len(entry.ResourceNames) == 0 && coversOperation(&entry, operation) && coversResource(&entry, gvr, namespaced)
+			return len(entry.ResourceNames) == 0 && coversOperation(&entry, operation) && Covers(&entry, gvr, "", namespaced)
 		}) {
 			return true
 		}
@@ -107,7 +107,7 @@ func (r *Rule) namesMatch(gvr schema.GroupVersionResource, obj *unstructured.Uns
 	for _, operation := range audited() {
 		covers := func(entry admissionregistrationv1.NamedRuleWithOperations) bool {
 			return (len(entry.ResourceNames) == 0 || slices.Contains(entry.ResourceNames, obj.GetName())) &&
-				coversOperation(&entry, operation) && coversResource(&entry, gvr, namespaced)
+				coversOperation(&entry, operation) && Covers(&entry, gvr, "", namespaced)
 		}
 		if slices.ContainsFunc(constraints.ResourceRules, covers) && !slices.ContainsFunc(constraints.ExcludeResourceRules, covers) {
 			return true
@@ -138,11 +138,14 @@ func coversOperation(entry *admissionregistrationv1.NamedRuleWithOperations, ope
 		slices.Contains(entry.Operations, admissionregistrationv1.OperationAll)
 }
 
-func coversResource(entry *admissionregistrationv1.NamedRuleWithOperations, gvr schema.GroupVersionResource, namespaced bool) bool {
+// Covers says whether an entry of resource rules is about a resource or a subresource of it,
+// whatever the operation. As the API server has it, pods/* is about pods, too, and * about
+// no subresource.
+func Covers(entry *admissionregistrationv1.NamedRuleWithOperations, gvr schema.GroupVersionResource, subresource string, namespaced bool) bool {
 	return coversScope(entry.Scope, namespaced) && covers(entry.APIGroups, gvr.Group) && covers(entry.APIVersions, gvr.Version) &&
 		slices.ContainsFunc(entry.Resources, func(pattern string) bool {
-			name, _, _ := strings.Cut(pattern, "/")
-			return wholeObjects(pattern) && (name == "*" || name == gvr.Resource)
+			name, sub, _ := strings.Cut(pattern, "/")
+			return (name == "*" || name == gvr.Resource) && (sub == "*" || sub == subresource)
 		})
 }
 

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"slices"
-	"strings"
 	"time"
 
 	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
@@ -105,18 +104,9 @@ func (r *Rule) requestLabelsMatch(q *Request, namespace map[string]string) bool 
 	return r.namespaceSelector.Matches(labels.Set(namespace))
 }
 
-// coversRequest says whether an entry is about a request. Unlike an entry that
-// is asked about objects, pods/* and */* are about subresources too.
 func coversRequest(entry *admissionregistrationv1.NamedRuleWithOperations, q *Request) bool {
-	if !coversOperation(entry, q.Operation) || !coversScope(entry.Scope, q.ObjectNamespace() != "") ||
-		!covers(entry.APIGroups, q.Resource.Group) || !covers(entry.APIVersions, q.Resource.Version) ||
-		len(entry.ResourceNames) > 0 && !slices.Contains(entry.ResourceNames, q.Name) {
-		return false
-	}
-	return slices.ContainsFunc(entry.Resources, func(pattern string) bool {
-		name, subresource, _ := strings.Cut(pattern, "/")
-		return (name == "*" || name == q.Resource.Resource) && (subresource == "*" || subresource == q.Subresource)
-	})
+	return coversOperation(entry, q.Operation) && (len(entry.ResourceNames) == 0 || slices.Contains(entry.ResourceNames, q.Name)) &&
+		Covers(entry, q.Resource, q.Subresource, q.ObjectNamespace() != "")
 }
 
 // EvaluateRequest judges a request. It never panics, and ends soon after its
