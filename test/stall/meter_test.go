@@ -84,10 +84,10 @@ func TestMeter(t *testing.T) {
 	// measure injects, waits for half a second, heals, and waits for the recovery.
 	measure := func(what string, inject, heal func() error) stall.Result {
 		t.Helper()
-		fault := meter.Now()
 		if err := inject(); err != nil {
 			t.Fatal(err)
 		}
+		fault := meter.Now() // an API server that ends gracefully answers for a while
 		if recovered, err := meter.AwaitRecovery(t.Context(), fault, 500*time.Millisecond); err != nil || recovered {
 			t.Fatalf("%s: recovered = %v, %v before it is healed", what, recovered, err)
 		}
