@@ -130,12 +130,13 @@ func wire(mgr ctrlmanager.Manager, cfg *rest.Config, opts Options, ready *availa
 		Client: mgr.GetClient(), Reader: mgr.GetAPIReader(), Compiler: compiler, Metrics: m, Clock: opts.Clock,
 		Namespace: opts.PodNamespace, RecoveryNamespaces: opts.recoveryNamespaces(), Webhook: entries,
 	})
+	entries.Policies = policies
 	executor := action.NewExecutor(mgr.GetClient(), actions(mgr.GetClient(), mgr.GetAPIReader()), opts.PodNamespace, opts.PodName, opts.Clock, m)
 
 	for _, c := range []interface {
 		SetupWithManager(mgr ctrl.Manager) error
 	}{
-		rule.NewLoader(mgr.GetCache(), engine, judging),
+		rule.NewLoader(mgr.GetCache(), judging.ReleaseRule, engine, judging),
 		policies,
 		entries,
 		rule.NewReconciler(mgr.GetCache(), engine, enforcement{policies, entries}, statuses, recorder, m),

@@ -1,11 +1,18 @@
 package policy
 
 import (
+	"time"
+
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/mainstay-dev/mainstay/controller/api/v1alpha1"
 )
+
+// Settling is how long, of policies and the webhook, the one that enforced a rule goes on
+// after the other was seen to: an API server looks at policies once a second, there may be
+// several, and every replica loads rules by itself.
+const Settling = 5 * time.Second
 
 // Report is what is known of the enforcement of one generation of a rule.
 type Report struct {

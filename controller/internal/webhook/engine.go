@@ -151,8 +151,8 @@ func (e *Engine) Expect(keys []rule.Key) {
 func (e *Engine) Synced() bool { return e.current.Load().synced }
 
 // SetRule takes a rule in, or a new generation of it. The same generation again
-// changes nothing. One that cannot be enforced leaves what was enforced before,
-// unless it asks for nothing to be.
+// changes nothing. One that cannot be enforced, or needs no webhook, leaves what was
+// enforced before, unless it asks for nothing to be.
 func (e *Engine) SetRule(key rule.Key, uid types.UID, generation int64, spec *v1alpha1.RuleSpec) {
 	e.mu.Lock()
 	have := e.rules[key]
@@ -165,12 +165,11 @@ func (e *Engine) SetRule(key rule.Key, uid types.UID, generation int64, spec *v1
 	if !spec.Suspend && rule.HasMode(spec, v1alpha1.ModeAdmission) {
 		compiled, mistakes := rule.Compile(e.compiler, key, generation, spec)
 		switch {
-		case len(mistakes) == 0 && policy.Check(compiled) == nil:
-			if policy.NeedsWebhook(compiled) {
-				s.rule = compiled
-			}
+		case len(mistakes) == 0 && policy.Check(compiled) == nil && policy.NeedsWebhook(compiled):
+			s.rule = compiled
 		case have != nil && have.uid == uid:
 			s.rule = have.rule
+			s.former = have.rule != nil && len(mistakes) == 0 // until ReleaseRule
 		}
 	}
 	if have != nil && have.uid == uid {
@@ -187,6 +186,32 @@ func (e *Engine) SetRule(key rule.Key, uid types.UID, generation int64, spec *v1
 	e.change(func(c *changes) { c.rules = true })
 }
 
+// ReleaseRule takes that policies enforce a generation of a rule: soon requests are not
+// judged by a former one any more.
+func (e *Engine) ReleaseRule(key rule.Key, uid types.UID, generation int64) {
+	of := func(s *state) bool { return s != nil && s.former && s.uid == uid && s.generation == generation }
+	e.mu.Lock()
+	held := of(e.rules[key])
+	e.mu.Unlock()
+	if !held {
+		return
+	}
+	time.AfterFunc(policy.Settling, func() {
+		e.applying.Lock()
+		defer e.applying.Unlock()
+		e.mu.Lock()
+		held := of(e.rules[key])
+		if held {
+			e.rules[key] = &state{uid: uid, generation: generation}
+		}
+		e.mu.Unlock()
+		if held {
+			e.objects.Apply(Consumer(key), nil)
+			e.change(func(c *changes) { c.rules = true })
+		}
+	})
+}
+
 // RemoveRule forgets a rule.
 func (e *Engine) RemoveRule(key rule.Key) {
 	e.applying.Lock()
@@ -200,7 +225,7 @@ func (e *Engine) RemoveRule(key rule.Key) {
 }
 
 // InForce returns what requests are judged by for a rule, nil for nothing. It is a
-// former generation where the present one does not compile.
+// former generation where the present one does not compile or needs no webhook.
 func (e *Engine) InForce(key rule.Key) *rule.Rule {
 	if active := e.current.Load().rules[key]; active != nil {
 		return active.rule
@@ -218,7 +243,7 @@ func (e *Engine) ResourcesChanged() {
 	e.mu.Lock()
 	resolved := make(map[rule.Key]*state, len(e.rules))
 	for key, s := range e.rules {
-		resolved[key] = &state{uid: s.uid, generation: s.generation, rule: s.rule, left: s.left}
+		resolved[key] = &state{uid: s.uid, generation: s.generation, rule: s.rule, former: s.former, left: s.left}
 	}
 	e.mu.Unlock()
 	for key, s := range resolved {

@@ -21,8 +21,10 @@ import (
 type state struct {
 	uid        types.UID
 	generation int64
-	// rule is nil where the webhook has nothing to judge by it.
-	rule *rule.Rule
+	// rule is nil where the webhook has nothing to judge by it. former says that it
+	// is a generation before this one, which policies are to enforce.
+	rule   *rule.Rule
+	former bool
 	// left are groups that earlier generations were in, the last first: an API
 	// server asks by them until it has another configuration.
 	left []string

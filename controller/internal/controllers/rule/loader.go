@@ -4,11 +4,14 @@ import (
 	"context"
 	"fmt"
 
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/builder"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/controller"
+	"sigs.k8s.io/controller-runtime/pkg/event"
 	"sigs.k8s.io/controller-runtime/pkg/handler"
 	"sigs.k8s.io/controller-runtime/pkg/predicate"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
@@ -27,13 +30,15 @@ type Judge interface {
 
 // Loader hands rules to those who judge by them, on every replica.
 type Loader struct {
-	reader client.Reader
-	judges []Judge
+	reader  client.Reader
+	release func(key rule.Key, uid types.UID, generation int64)
+	judges  []Judge
 }
 
-// NewLoader returns a Loader that reads rules with reader.
-func NewLoader(reader client.Reader, judges ...Judge) *Loader {
-	return &Loader{reader: reader, judges: judges}
+// NewLoader returns a Loader that reads rules with reader. It calls release for what
+// policies enforce.
+func NewLoader(reader client.Reader, release func(key rule.Key, uid types.UID, generation int64), judges ...Judge) *Loader {
+	return &Loader{reader: reader, release: release, judges: judges}
 }
 
 // Reconcile hands over one rule.
@@ -49,13 +54,35 @@ func (l *Loader) Reconcile(ctx context.Context, key rule.Key) (ctrl.Result, erro
 			judge.SetRule(key, obj.GetUID(), obj.GetGeneration(), spec)
 		}
 	}
+	if err == nil && inProcess(obj) {
+		l.release(key, obj.GetUID(), obj.GetGeneration())
+	}
 	return ctrl.Result{}, nil
+}
+
+// inProcess says whether the leader found that policies enforce a rule as it is now.
+func inProcess(obj client.Object) bool {
+	var status *v1alpha1.RuleStatus
+	switch of := obj.(type) {
+	case *v1alpha1.ClusterRule:
+		status = &of.Status
+	case *v1alpha1.Rule:
+		status = &of.Status
+	default:
+		return false
+	}
+	enforced := meta.FindStatusCondition(status.Conditions, v1alpha1.ConditionEnforced)
+	return status.Enforcement == v1alpha1.EnforcementInProcess && enforced != nil && enforced.Status == metav1.ConditionTrue &&
+		enforced.ObservedGeneration == obj.GetGeneration()
 }
 
 // SetupWithManager registers the controller.
 func (l *Loader) SetupWithManager(mgr ctrl.Manager) error {
 	everywhere := false
-	err := Watch(mgr, "rule-loader").
+	changed := predicate.Or(predicate.GenerationChangedPredicate{}, predicate.Funcs{
+		UpdateFunc: func(e event.UpdateEvent) bool { return inProcess(e.ObjectOld) != inProcess(e.ObjectNew) },
+	})
+	err := watch(mgr, "rule-loader", changed).
 		WithOptions(controller.TypedOptions[rule.Key]{NeedLeaderElection: &everywhere}).
 		Complete(l)
 	if err != nil {
@@ -64,15 +91,20 @@ func (l *Loader) SetupWithManager(mgr ctrl.Manager) error {
 	return nil
 }
 
-// Watch builds a controller that both kinds of rules are keys of.
+// Watch builds a controller that both kinds of rules are keys of, and wakes when they are
+// written anew.
 func Watch(mgr ctrl.Manager, name string) *builder.TypedBuilder[rule.Key] {
+	return watch(mgr, name, predicate.GenerationChangedPredicate{})
+}
+
+func watch(mgr ctrl.Manager, name string, changed predicate.Predicate) *builder.TypedBuilder[rule.Key] {
 	keys := handler.TypedEnqueueRequestsFromMapFunc(func(_ context.Context, obj client.Object) []rule.Key {
 		return []rule.Key{KeyOf(obj)}
 	})
 	return builder.TypedControllerManagedBy[rule.Key](mgr).
 		Named(name).
-		Watches(&v1alpha1.ClusterRule{}, keys, builder.WithPredicates(predicate.GenerationChangedPredicate{})).
-		Watches(&v1alpha1.Rule{}, keys, builder.WithPredicates(predicate.GenerationChangedPredicate{}))
+		Watches(&v1alpha1.ClusterRule{}, keys, builder.WithPredicates(changed)).
+		Watches(&v1alpha1.Rule{}, keys, builder.WithPredicates(changed))
 }
 
 var _ reconcile.TypedReconciler[rule.Key] = (*Loader)(nil)

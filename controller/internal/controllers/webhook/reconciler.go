@@ -73,16 +73,19 @@ type Options struct {
 	// Consumer names the wishes that the webhook has of Objects for a rule.
 	Consumer func(key rule.Key) string
 	// InForce is what the webhook judges by for a rule, nil for nothing: a former
-	// generation where the present one does not compile.
+	// generation where the present one does not compile or does not need it.
 	InForce func(key rule.Key) *rule.Rule
+	// Policies speaks of the rules that do not need the webhook.
+	Policies rulecontroller.Enforcement
 }
 
 // Reconciler keeps the entries. It runs on the leader only, warm on the others.
 type Reconciler struct {
 	Options
 	rulecontroller.Reports
-	// blockedSince is since when a rule in force cannot be judged by.
-	blockedSince map[rule.Key]time.Time
+	// blockedSince is since when a rule in force cannot be judged by, and
+	// takenOver since when policies enforce one that was the webhook's.
+	blockedSince, takenOver map[rule.Key]time.Time
 }
 
 var _ reconcile.Reconciler = (*Reconciler)(nil)
