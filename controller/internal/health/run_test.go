@@ -53,8 +53,8 @@ func TestWedgedReplicaRecoversWithoutTraffic(t *testing.T) {
 	await("")
 }
 
-// TestDrainingClosesConnections calls by both versions of HTTP.
-func TestDrainingClosesConnections(t *testing.T) {
+// TestSendAwayClosesConnections calls by both versions of HTTP.
+func TestSendAwayClosesConnections(t *testing.T) {
 	t.Parallel()
 	for name, h2 := range map[string]bool{"HTTP/1.1": false, "HTTP/2": true} {
 		t.Run(name, func(t *testing.T) {
@@ -89,6 +89,7 @@ func TestDrainingClosesConnections(t *testing.T) {
 					t.Fatalf("%s answered %q", resp.Proto, buf[:n])
 				}
 			}
+			drainer.Drain()
 			for range 5 {
 				call()
 			}
@@ -98,9 +99,9 @@ func TestDrainingClosesConnections(t *testing.T) {
 				return len(connections)
 			}
 			if count() != 1 {
-				t.Fatalf("%d connections before, want one that is kept", count())
+				t.Fatalf("%d connections before callers are sent away, want one that is kept", count())
 			}
-			drainer.Drain()
+			drainer.SendAway()
 			mu.Lock()
 			clear(connections)
 			mu.Unlock()
@@ -110,7 +111,7 @@ func TestDrainingClosesConnections(t *testing.T) {
 				time.Sleep(20 * time.Millisecond)
 			}
 			if got := count(); got != 5 {
-				t.Errorf("%d connections for 5 calls while draining, want one each", got)
+				t.Errorf("%d connections for 5 calls that are sent away, want one each", got)
 			}
 		})
 	}

@@ -29,10 +29,13 @@ type gracefully struct {
 	log     logr.Logger
 }
 
+// unheard is the part of the drain in which the endpoints of the Service follow, before
+// callers are sent away. Of a pod that is deleted they do within a second or two.
+const unheard = 3
+
 // Start runs the manager. When the context ends, the replica says that it is not ready
-// and goes on for the time of the drain, leader or not, so that the endpoints of the
-// Service can follow; then the manager stops and releases the Lease. A manager that ends
-// by itself, as for a lost Lease, ends at once.
+// and goes on for the time of the drain, leader or not; then the manager stops and releases
+// the Lease. A manager that ends by itself, as for a lost Lease, ends at once.
 func (g *gracefully) Start(ctx context.Context) error {
 	running, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
@@ -48,11 +51,16 @@ func (g *gracefully) Start(ctx context.Context) error {
 			return
 		}
 		g.log.Info("this replica stops: callers have time to find another one", "drain", g.drain.String())
-		timer := g.clock.NewTimer(g.drain)
-		defer timer.Stop()
-		select {
-		case <-running.Done():
-		case <-timer.C():
+		away, over := g.clock.NewTimer(g.drain/unheard), g.clock.NewTimer(g.drain)
+		defer away.Stop()
+		defer over.Stop()
+		for _, timer := range []clock.Timer{away, over} {
+			select {
+			case <-running.Done():
+				return
+			case <-timer.C():
+				g.drainer.SendAway()
+			}
 		}
 	}()
 	return g.Manager.Start(running)

@@ -3,6 +3,8 @@ package manager
 import (
 	"context"
 	"errors"
+	"net/http"
+	"net/http/httptest"
 	"testing"
 	"time"
 
@@ -20,6 +22,12 @@ type managerFunc struct {
 }
 
 func (m managerFunc) Start(ctx context.Context) error { return m.start(ctx) }
+
+func sendsAway(d *health.Drainer) bool {
+	recorder := httptest.NewRecorder()
+	d.Middleware(http.NotFoundHandler()).ServeHTTP(recorder, httptest.NewRequest(http.MethodGet, "/", http.NoBody))
+	return recorder.Header().Get("Connection") == "close"
+}
 
 func TestGracefulStop(t *testing.T) {
 	t.Parallel()
@@ -61,17 +69,25 @@ func TestGracefulStop(t *testing.T) {
 			}
 			defer cancel()
 			if tc.wantWait {
-				for !clock.HasWaiters() {
+				for clock.Waiters() < 2 {
 					time.Sleep(time.Millisecond)
 				}
 				if drainer.Check() == nil {
 					t.Error("does not drain")
 				}
-				clock.Step(tc.drain - time.Second)
+				clock.Step(tc.drain/unheard - time.Second)
+				time.Sleep(100 * time.Millisecond)
+				if sendsAway(drainer) {
+					t.Error("callers are sent away before the Service can have heard of it")
+				}
+				clock.Step(tc.drain - tc.drain/unheard)
 				select {
 				case <-done:
 					t.Error("ended before the drain was over")
 				case <-time.After(100 * time.Millisecond):
+				}
+				if !sendsAway(drainer) {
+					t.Error("callers are not sent away")
 				}
 				clock.Step(time.Second)
 			}

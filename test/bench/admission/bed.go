@@ -39,13 +39,13 @@ const (
 type bed struct {
 	options
 
-	cluster     *cluster.Cluster
-	client      client.Client
-	http        *http.Client
-	replicas    *replicas.Set
-	deployments *load // what the rules are about
-	settings    *load // what no rule is about
-	started     int
+	cluster   *cluster.Cluster
+	client    client.Client
+	http      *http.Client
+	replicas  *replicas.Set
+	matched   *load // what the rules are about
+	unmatched *load // what no rule is about
+	started   int
 }
 
 func start(ctx context.Context, work string, opts options) (*bed, error) {
@@ -84,12 +84,12 @@ func (b *bed) prepare(ctx context.Context, program string) error {
 	if err := b.objects(ctx); err != nil {
 		return err
 	}
-	deployment := builders.MakeDeployment(namespace, "budget-0").Obj()
-	if b.deployments, err = b.load(cfg, "/apis/apps/v1/namespaces/"+namespace+"/deployments", deployment); err != nil {
+	path := "/api/v1/namespaces/" + namespace
+	if b.matched, err = b.load(cfg, path+"/configmaps", settings("budget-0", "registry.example")); err != nil {
 		return err
 	}
-	settings := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "settings"}}
-	if b.settings, err = b.load(cfg, "/api/v1/namespaces/"+namespace+"/configmaps", settings); err != nil {
+	account := &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "budget-0"}}
+	if b.unmatched, err = b.load(cfg, path+"/serviceaccounts", account); err != nil {
 		return err
 	}
 	b.replicas, err = replicas.New(replicas.Options{Cluster: b.cluster, Program: program, Webhook: true, Lag: lag})
@@ -153,14 +153,23 @@ func (b *bed) stop() error {
 	return errors.Join(err, b.cluster.Stop())
 }
 
+// settings are what is created: of all objects one that costs an API server little, so
+// that what rules add shows.
+func settings(app, registry string) *corev1.ConfigMap {
+	return &corev1.ConfigMap{
+		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: app, Labels: map[string]string{"app": app}},
+		Data:       map[string]string{"registry": registry},
+	}
+}
+
 // rule is one that every request conforms to, with references or without.
 func rule(name string, references bool) *v1alpha1.ClusterRule {
-	r := builders.MakeClusterRule(name).Modes(v1alpha1.ModeAdmission).FailurePolicy(admissionregistrationv1.Fail).Match("apps", "v1", "deployments")
+	r := builders.MakeClusterRule(name).Modes(v1alpha1.ModeAdmission).FailurePolicy(admissionregistrationv1.Fail).Match("", "v1", "configmaps")
 	if references {
 		return r.Refer("budgets", "policy/v1", "PodDisruptionBudget").
-			Validate("refs.budgets.exists(b, selectorMatches(b.spec.selector, object.spec.template.metadata.labels))", "no budget").Obj()
+			Validate("refs.budgets.exists(b, selectorMatches(b.spec.selector, object.metadata.labels))", "no budget").Obj()
 	}
-	return r.Validate("object.spec.template.spec.containers.all(c, c.image.startsWith('registry.example/'))", "another registry").Obj()
+	return r.Validate("object.data.registry == 'registry.example'", "another registry").Obj()
 }
 
 // rules has n rules in force, and no others.
@@ -168,7 +177,7 @@ func (b *bed) rules(ctx context.Context, n int, references bool) error {
 	if err := b.client.DeleteAllOf(ctx, &v1alpha1.ClusterRule{}); err != nil {
 		return fmt.Errorf("delete the rules: %w", err)
 	}
-	refused := builders.MakeDeployment(namespace, "unbudgeted").Image("elsewhere/image").Obj()
+	refused := settings("unbudgeted", "elsewhere")
 	try := func(ctx context.Context) error { return b.client.Create(ctx, refused.DeepCopy(), client.DryRunAll) }
 	if err := b.until(ctx, "no rule is in force", func(ctx context.Context) error { return try(ctx) }); err != nil {
 		return err

@@ -48,10 +48,10 @@ func (b *bed) changes(ctx context.Context, metrics map[string]bench.Metric) (mis
 	}
 	var misses []error
 	for _, change := range b.list() {
-		b.deployments.lasts(ctx, warmUp)
+		b.matched.lasts(ctx, warmUp)
 		stop := make(chan struct{})
 		result := make(chan *outcome, 1)
-		go func() { result <- b.deployments.during(ctx, stop) }()
+		go func() { result <- b.matched.during(ctx, stop) }()
 		began := time.Now()
 		err := b.pause(ctx, around)
 		if err == nil {

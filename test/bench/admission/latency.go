@@ -51,12 +51,12 @@ func (b *bed) latency(ctx context.Context, metrics map[string]bench.Metric) erro
 			if err := b.rules(ctx, phase.rules, phase.references); err != nil {
 				return err
 			}
-			b.deployments.lasts(ctx, warmUp)
+			b.matched.lasts(ctx, warmUp)
 			before, err := b.handled(ctx)
 			if err != nil {
 				return err
 			}
-			out := b.deployments.lasts(ctx, b.length)
+			out := b.matched.lasts(ctx, b.length)
 			after, err := b.handled(ctx)
 			if err != nil {
 				return err
@@ -87,7 +87,7 @@ func (b *bed) latency(ctx context.Context, metrics map[string]bench.Metric) erro
 			add(phase.name+"_handler_p99", "s", of.quantile(0.99))
 			add(phase.name+"_cpu_per_review", "s", of.cpuEach())
 			if phase.rules == 10 {
-				calls, err := b.unmatched(ctx)
+				calls, err := b.notAsked(ctx)
 				if err != nil {
 					return err
 				}
@@ -101,9 +101,9 @@ func (b *bed) latency(ctx context.Context, metrics map[string]bench.Metric) erro
 	return nil
 }
 
-// unmatched sends what no rule is about, and returns how often the API server called
+// notAsked sends what no rule is about, and returns how often the API server called
 // the webhook for it. That is the API server's own count: replicas review themselves, too.
-func (b *bed) unmatched(ctx context.Context) (int, error) {
+func (b *bed) notAsked(ctx context.Context) (int, error) {
 	before, err := b.called(ctx)
 	if err != nil {
 		return 0, err
@@ -111,7 +111,7 @@ func (b *bed) unmatched(ctx context.Context) (int, error) {
 	if before == 0 {
 		return 0, errors.New("the API server counts no calls of the webhook")
 	}
-	out := b.settings.lasts(ctx, warmUp)
+	out := b.unmatched.lasts(ctx, warmUp)
 	after, err := b.called(ctx)
 	if err != nil {
 		return 0, err

@@ -1,5 +1,5 @@
 // Command admission measures what rules cost a request, and what becomes of requests
-// while replicas of Mainstay come and go. It sends dry-run creations of Deployments at a
+// while replicas of Mainstay come and go. It sends dry-run creations of ConfigMaps at a
 // fixed rate to a real API server, beside which real replicas run, and writes the
 // figures to <out>/admission.json.
 //
