@@ -102,10 +102,12 @@ overlays: ## Build every kustomization with plain kustomize
 		"$$kustomize" build "$${file%/*}" >build/overlay.yaml; \
 	done
 
-# The cache is the checkout's own: findings carry the path of the checkout that
-# they were found in, and exclusions by path would miss those of another one.
+# Each checkout has a cache of its own, by its path: findings carry the path of the checkout
+# that they were found in, and exclusions by path would miss those of another one.
 lint: ## Run golangci-lint
-	@lint=$(call tool,golangci-lint); GOLANGCI_LINT_CACHE=$(CURDIR)/build/.lint "$$lint" run ./...
+	@lint=$(call tool,golangci-lint); \
+	cache="$${lint%/*/*}/lint-$$(printf %s "$(CURDIR)" | cksum | cut -d' ' -f1)"; \
+	GOLANGCI_LINT_CACHE="$$cache" "$$lint" run ./...
 
 fmt: ## Format the Go code
 	@lint=$(call tool,golangci-lint); "$$lint" fmt ./...
