@@ -50,16 +50,21 @@ func (c *Cluster) StartAPIServer(ctx context.Context) error {
 }
 
 // PauseAPIServer freezes the API server: connections stay open and nothing answers.
-func (c *Cluster) PauseAPIServer() error { return c.signalAPIServer(syscall.SIGSTOP) }
-
-// ResumeAPIServer lets a paused API server go on.
-func (c *Cluster) ResumeAPIServer() error { return c.signalAPIServer(syscall.SIGCONT) }
-
-func (c *Cluster) signalAPIServer(sig syscall.Signal) error {
+func (c *Cluster) PauseAPIServer() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.plane == nil {
-		return fmt.Errorf("sending %s to the API server: %w", sig, errExisting)
+		return fmt.Errorf("pausing the API server: %w", errExisting)
 	}
-	return c.plane.apiServer.signal(sig)
+	return c.plane.apiServer.pause()
+}
+
+// ResumeAPIServer lets a paused API server go on.
+func (c *Cluster) ResumeAPIServer() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.plane == nil {
+		return fmt.Errorf("resuming the API server: %w", errExisting)
+	}
+	return c.plane.apiServer.signal(syscall.SIGCONT)
 }

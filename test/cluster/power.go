@@ -8,18 +8,23 @@ import (
 )
 
 // PauseEtcd freezes etcd: the API server stays up and its requests hang.
-func (c *Cluster) PauseEtcd() error { return c.signalEtcd(syscall.SIGSTOP) }
-
-// ResumeEtcd lets a paused etcd go on.
-func (c *Cluster) ResumeEtcd() error { return c.signalEtcd(syscall.SIGCONT) }
-
-func (c *Cluster) signalEtcd(sig syscall.Signal) error {
+func (c *Cluster) PauseEtcd() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.plane == nil {
-		return fmt.Errorf("sending %s to etcd: %w", sig, errExisting)
+		return fmt.Errorf("pausing etcd: %w", errExisting)
 	}
-	return c.plane.etcd.signal(sig)
+	return c.plane.etcd.pause()
+}
+
+// ResumeEtcd lets a paused etcd go on.
+func (c *Cluster) ResumeEtcd() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.plane == nil {
+		return fmt.Errorf("resuming etcd: %w", errExisting)
+	}
+	return c.plane.etcd.signal(syscall.SIGCONT)
 }
 
 // PowerOff ends every process of the cluster at once, as a power cut in the whole

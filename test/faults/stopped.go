@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"k8s.io/apimachinery/pkg/util/wait"
+
+	"github.com/mainstay-dev/mainstay/test/cluster"
 )
 
 const (
@@ -89,7 +91,7 @@ func awaitStopped(ctx context.Context, ids []int) error {
 	err := wait.PollUntilContextTimeout(ctx, stopPoll, stopTimeout, true, func(context.Context) (bool, error) {
 		running = 0
 		for _, id := range ids {
-			if state, err := processState(id); err == nil && state != "T" {
+			if !cluster.Stopped(id) {
 				running++
 			}
 		}
