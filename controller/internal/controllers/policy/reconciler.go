@@ -7,7 +7,6 @@ import (
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -50,22 +49,14 @@ type Options struct {
 type Reconciler struct {
 	Options
 	rulecontroller.Reports
-	// takenOver is since when the webhook enforces a rule that policies do, too.
-	takenOver map[rule.Key]takeOver
-}
-
-// takeOver is when a generation of a rule was first seen to be enforced.
-type takeOver struct {
-	uid        types.UID
-	generation int64
-	since      time.Time
+	handover rulecontroller.Handover
 }
 
 var _ reconcile.TypedReconciler[rule.Key] = (*Reconciler)(nil)
 
 // New returns a Reconciler.
 func New(opts Options) *Reconciler {
-	return &Reconciler{Options: opts, takenOver: map[rule.Key]takeOver{}}
+	return &Reconciler{Options: opts}
 }
 
 // Reconcile makes the policies of one rule what the rule says.
@@ -77,7 +68,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, key rule.Key) (ctrl.Result, 
 	obj, spec, err := rulecontroller.Read(ctx, r.Client, key)
 	if apierrors.IsNotFound(err) || err == nil && obj.GetDeletionTimestamp() != nil {
 		r.Forget(key)
-		delete(r.takenOver, key)
+		r.handover.Forget(key)
 		return ctrl.Result{}, r.keepOnly(ctx, key, nil)
 	}
 	if err != nil {
@@ -126,17 +117,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, key rule.Key) (ctrl.Result, 
 // while.
 func (r *Reconciler) handOver(ctx context.Context, key rule.Key, report policy.Report) (ctrl.Result, error) {
 	r.Forget(key)
-	by, known := r.Webhook.Report(key)
-	if !known || by.UID != report.UID || by.Generation != report.Generation || by.Enforced != metav1.ConditionTrue {
-		delete(r.takenOver, key)
-		return ctrl.Result{RequeueAfter: policy.Settling}, nil
-	}
-	seen := r.takenOver[key]
-	if seen.uid != report.UID || seen.generation != report.Generation {
-		seen = takeOver{uid: report.UID, generation: report.Generation, since: r.Clock.Now()}
-		r.takenOver[key] = seen
-	}
-	if left := policy.Settling - r.Clock.Since(seen.since); left > 0 {
+	if left := r.handover.Left(r.Webhook, key, report.UID, report.Generation, r.Clock.Now()); left > 0 {
 		return ctrl.Result{RequeueAfter: left}, nil
 	}
 	return ctrl.Result{}, r.keepOnly(ctx, key, nil)

@@ -83,9 +83,9 @@ type Options struct {
 type Reconciler struct {
 	Options
 	rulecontroller.Reports
-	// blockedSince is since when a rule in force cannot be judged by, and
-	// takenOver since when policies enforce one that was the webhook's.
-	blockedSince, takenOver map[rule.Key]time.Time
+	// blockedSince is since when a rule in force cannot be judged by.
+	blockedSince map[rule.Key]time.Time
+	handover     rulecontroller.Handover
 }
 
 var _ reconcile.Reconciler = (*Reconciler)(nil)

@@ -64,7 +64,6 @@ func (r *ruled) enforcedBy(entries []string) {
 // that are suspended or do not compile are spoken of by others.
 func (r *Reconciler) read(ctx context.Context) ([]*ruled, error) {
 	var out []*ruled
-	takenOver := map[rule.Key]time.Time{}
 	take := func(obj client.Object, spec *v1alpha1.RuleSpec, status *v1alpha1.RuleStatus) {
 		if obj.GetDeletionTimestamp() != nil || spec.Suspend || !rule.HasMode(spec, v1alpha1.ModeAdmission) {
 			return
@@ -79,10 +78,11 @@ func (r *Reconciler) read(ctx context.Context) ([]*ruled, error) {
 			return
 		}
 		if !policy.NeedsWebhook(compiled) {
-			if former := r.InForce(key); former != nil {
-				if left := r.handOver(key, obj, takenOver); left > 0 {
-					out = append(out, &ruled{key: key, rule: former, inForce: true, former: true, again: left})
-				}
+			former := r.InForce(key)
+			if former == nil {
+				r.handover.Forget(key)
+			} else if left := r.handover.Left(r.Policies, key, obj.GetUID(), obj.GetGeneration(), r.Clock.Now()); left > 0 {
+				out = append(out, &ruled{key: key, rule: former, inForce: true, former: true, again: left})
 			}
 			return
 		}
@@ -104,7 +104,6 @@ func (r *Reconciler) read(ctx context.Context) ([]*ruled, error) {
 	for i := range rules.Items {
 		take(&rules.Items[i], &rules.Items[i].Spec, &rules.Items[i].Status)
 	}
-	r.takenOver = takenOver
 	slices.SortFunc(out, func(a, b *ruled) int { return strings.Compare(a.key.String(), b.key.String()) })
 	return out, nil
 }
@@ -113,21 +112,6 @@ func (r *Reconciler) read(ctx context.Context) ([]*ruled, error) {
 // may have enforced a former generation.
 func inForce(status *v1alpha1.RuleStatus) bool {
 	return status.Enforcement == v1alpha1.EnforcementWebhook && meta.IsStatusConditionTrue(status.Conditions, v1alpha1.ConditionEnforced)
-}
-
-// handOver is how long the webhook still judges by a former generation of a rule that needs
-// it no more: until policies have enforced this one for a while.
-func (r *Reconciler) handOver(key rule.Key, obj client.Object, takenOver map[rule.Key]time.Time) time.Duration {
-	by, known := r.Policies.Report(key)
-	if !known || by.UID != obj.GetUID() || by.Generation != obj.GetGeneration() || by.Enforced != metav1.ConditionTrue {
-		return policy.Settling
-	}
-	since, known := r.takenOver[key]
-	if !known {
-		since = r.Clock.Now()
-	}
-	takenOver[key] = since
-	return policy.Settling - r.Clock.Since(since)
 }
 
 // usable are the rules whose references can be read here, and so can be judged by
