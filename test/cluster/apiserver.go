@@ -51,20 +51,10 @@ func (c *Cluster) StartAPIServer(ctx context.Context) error {
 
 // PauseAPIServer freezes the API server: connections stay open and nothing answers.
 func (c *Cluster) PauseAPIServer() error {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.plane == nil {
-		return fmt.Errorf("pausing the API server: %w", errExisting)
-	}
-	return c.plane.apiServer.pause()
+	return c.freeze("pausing the API server", func(p *plane) error { return p.apiServer.pause() })
 }
 
 // ResumeAPIServer lets a paused API server go on.
 func (c *Cluster) ResumeAPIServer() error {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.plane == nil {
-		return fmt.Errorf("resuming the API server: %w", errExisting)
-	}
-	return c.plane.apiServer.signal(syscall.SIGCONT)
+	return c.freeze("resuming the API server", func(p *plane) error { return p.apiServer.signal(syscall.SIGCONT) })
 }

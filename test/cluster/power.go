@@ -9,22 +9,23 @@ import (
 
 // PauseEtcd freezes etcd: the API server stays up and its requests hang.
 func (c *Cluster) PauseEtcd() error {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.plane == nil {
-		return fmt.Errorf("pausing etcd: %w", errExisting)
-	}
-	return c.plane.etcd.pause()
+	return c.freeze("pausing etcd", func(p *plane) error { return p.etcd.pause() })
 }
 
 // ResumeEtcd lets a paused etcd go on.
 func (c *Cluster) ResumeEtcd() error {
+	return c.freeze("resuming etcd", func(p *plane) error { return p.etcd.signal(syscall.SIGCONT) })
+}
+
+// freeze pauses or resumes a process of the control plane, which an existing cluster has
+// elsewhere.
+func (c *Cluster) freeze(what string, do func(*plane) error) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.plane == nil {
-		return fmt.Errorf("resuming etcd: %w", errExisting)
+		return fmt.Errorf("%s: %w", what, errExisting)
 	}
-	return c.plane.etcd.signal(syscall.SIGCONT)
+	return do(c.plane)
 }
 
 // PowerOff ends every process of the cluster at once, as a power cut in the whole

@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -8,6 +9,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"k8s.io/apimachinery/pkg/util/wait"
 )
 
 const (
@@ -17,23 +20,39 @@ const (
 	stopPoll    = 5 * time.Millisecond
 )
 
-// Stopped reports whether every thread of a process is stopped, as by SIGSTOP: the first
+// AwaitStopped returns when every thread of a process is stopped, as by SIGSTOP: the first
 // one that takes the signal stops the others, which run until it gets a processor. A process
 // that has ended is stopped, too, and so is every one on a system without /proc.
-func Stopped(id int) bool {
-	files, _ := filepath.Glob(filepath.Join("/proc", strconv.Itoa(id), "task", "*", "stat"))
-	for _, file := range files {
-		text, err := os.ReadFile(file)
-		if err != nil {
-			continue // it has ended
+func AwaitStopped(ctx context.Context, id int) error {
+	err := wait.PollUntilContextTimeout(ctx, stopPoll, stopTimeout, true, func(context.Context) (bool, error) {
+		files, _ := filepath.Glob(filepath.Join("/proc", strconv.Itoa(id), "task", "*", "stat"))
+		for _, file := range files {
+			if state, err := ProcessState(file); err == nil && state != "T" {
+				return false, nil
+			}
 		}
-		// The name, in brackets, may have blanks and brackets of its own.
-		line := string(text)
-		if state := strings.Fields(line[strings.LastIndex(line, ")")+1:]); len(state) > 0 && state[0] != "T" {
-			return false
-		}
+		return true, nil
+	})
+	if err != nil {
+		return fmt.Errorf("waiting for process %d to stop: %w", id, err)
 	}
-	return true
+	return nil
+}
+
+// ProcessState is the letter that the kernel gives the state of a process or thread, in its
+// file stat below /proc: T is stopped. It fails for one that has ended.
+func ProcessState(file string) (string, error) {
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return "", fmt.Errorf("reading a process's state: %w", err)
+	}
+	// The name, in brackets, may have blanks and brackets of its own.
+	line := string(text)
+	fields := strings.Fields(line[strings.LastIndex(line, ")")+1:])
+	if len(fields) == 0 {
+		return "", fmt.Errorf("reading a process's state: %q has none", line)
+	}
+	return fields[0], nil
 }
 
 // pause stops the process, and returns when it is.
@@ -41,15 +60,8 @@ func (p *process) pause() error {
 	if err := p.signal(syscall.SIGSTOP); err != nil {
 		return err
 	}
-	over, look := time.NewTimer(stopTimeout), time.NewTicker(stopPoll)
-	defer over.Stop()
-	defer look.Stop()
-	for !Stopped(p.cmd.Process.Pid) {
-		select {
-		case <-over.C:
-			return fmt.Errorf("%s still runs %s after SIGSTOP", p.name, stopTimeout)
-		case <-look.C:
-		}
+	if err := AwaitStopped(context.Background(), p.cmd.Process.Pid); err != nil {
+		return fmt.Errorf("pausing %s: %w", p.name, err)
 	}
 	return nil
 }

@@ -4,22 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"strconv"
-	"strings"
 	"syscall"
-	"time"
-
-	"k8s.io/apimachinery/pkg/util/wait"
 
 	"github.com/mainstay-dev/mainstay/test/cluster"
-)
-
-const (
-	// stopTimeout bounds how long a process may take to stop. The kernel stops it on
-	// its next way out of a system call.
-	stopTimeout = 10 * time.Second
-	stopPoll    = 10 * time.Millisecond
 )
 
 // stopped is a fault that stops a controller's processes. It remembers nothing: what
@@ -87,18 +75,10 @@ func (s stopped) heal(_ context.Context, t Target) error {
 }
 
 func awaitStopped(ctx context.Context, ids []int) error {
-	running := 0
-	err := wait.PollUntilContextTimeout(ctx, stopPoll, stopTimeout, true, func(context.Context) (bool, error) {
-		running = 0
-		for _, id := range ids {
-			if !cluster.Stopped(id) {
-				running++
-			}
+	for _, id := range ids {
+		if err := cluster.AwaitStopped(ctx, id); err != nil {
+			return err
 		}
-		return running == 0, nil
-	})
-	if err != nil {
-		return fmt.Errorf("waiting for its processes to stop: %d still run: %w", running, err)
 	}
 	return nil
 }
@@ -111,17 +91,6 @@ func signal(id int, sig syscall.Signal) error {
 	return nil
 }
 
-// processState is the letter that the kernel gives a process's state: T is stopped.
 func processState(id int) (string, error) {
-	text, err := os.ReadFile("/proc/" + strconv.Itoa(id) + "/stat")
-	if err != nil {
-		return "", fmt.Errorf("reading a process's state: %w", err)
-	}
-	// The name, in brackets, may have blanks and brackets of its own.
-	line := string(text)
-	fields := strings.Fields(line[strings.LastIndex(line, ")")+1:])
-	if len(fields) == 0 {
-		return "", fmt.Errorf("reading the state of process %d: %q has none", id, line)
-	}
-	return fields[0], nil
+	return cluster.ProcessState("/proc/" + strconv.Itoa(id) + "/stat")
 }

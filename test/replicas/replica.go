@@ -16,6 +16,8 @@ import (
 	dto "github.com/prometheus/client_model/go"
 	"github.com/prometheus/common/expfmt"
 	"github.com/prometheus/common/model"
+
+	"github.com/mainstay-dev/mainstay/test/cluster"
 )
 
 const (
@@ -153,7 +155,18 @@ func (r *Replica) Kill() error {
 func (r *Replica) Crash() error { return r.signal(syscall.SIGKILL) }
 
 // Pause freezes the process: its connections stay open and nothing answers.
-func (r *Replica) Pause() error { return r.signal(syscall.SIGSTOP) }
+func (r *Replica) Pause() error {
+	if err := r.signal(syscall.SIGSTOP); err != nil {
+		return err
+	}
+	r.mu.Lock()
+	pid := r.cmd.Process.Pid
+	r.mu.Unlock()
+	if err := cluster.AwaitStopped(context.Background(), pid); err != nil {
+		return fmt.Errorf("pause replica %s: %w", r.pod, err)
+	}
+	return nil
+}
 
 // Resume lets a paused process go on.
 func (r *Replica) Resume() error { return r.signal(syscall.SIGCONT) }
