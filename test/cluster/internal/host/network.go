@@ -25,11 +25,20 @@ type link struct {
 	} `json:"addr_info"`
 }
 
+// hardware is the locally administered hardware address of a worker, or of this machine
+// on the bridge as worker 0. Addresses are given, as those that the kernel chooses change:
+// a bridge has the lowest one of its links, so that the death of one worker could cut off
+// all others, and a worker that comes back would have a new one, until the neighbours'
+// entries are no longer fresh, up to a minute later.
+func (i *Instance) hardware(worker int) string {
+	return fmt.Sprintf("02:6d:73:%02x:00:%02x", i.Number, worker)
+}
+
 // Network makes the bridge, with this machine's address on it, and the routes to the
 // pods of the first workers.
 func (i *Instance) Network(ctx context.Context, workers int) error {
 	var batch strings.Builder
-	_, _ = fmt.Fprintf(&batch, "link add %s type bridge\n", i.Bridge())
+	_, _ = fmt.Fprintf(&batch, "link add %s address %s type bridge\n", i.Bridge(), i.hardware(0))
 	_, _ = fmt.Fprintf(&batch, "link set %s alias %q\n", i.Bridge(), linkAlias)
 	_, _ = fmt.Fprintf(&batch, "address add %s/24 dev %s\n", i.HostIP(), i.Bridge())
 	_, _ = fmt.Fprintf(&batch, "link set %s up\n", i.Bridge())
@@ -50,8 +59,8 @@ func (i *Instance) Connect(ctx context.Context, worker, pid int) error {
 	if err := removeLinks(ctx, func(other string) bool { return other == name }); err != nil {
 		return err
 	}
-	batch := fmt.Sprintf("link add %s master %s up type veth peer name eth0 netns %d\nlink set %s alias %q\n",
-		name, i.Bridge(), pid, name, linkAlias)
+	batch := fmt.Sprintf("link add %s master %s up type veth peer name eth0 address %s netns %d\nlink set %s alias %q\n",
+		name, i.Bridge(), i.hardware(worker), pid, name, linkAlias)
 	if _, err := command(ctx, strings.NewReader(batch), "ip", "-batch", "-"); err != nil {
 		return fmt.Errorf("joining a worker to the bridge %s: %w", i.Bridge(), err)
 	}

@@ -39,27 +39,7 @@ func TestRealNetworkIsRemoved(t *testing.T) {
 	if err := i.Network(t.Context(), 2); err != nil {
 		t.Fatal(err)
 	}
-	child := exec.CommandContext(t.Context(), Find("unshare"), "--net", "cat")
-	stdin, err := child.StdinPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := child.Start(); err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = stdin.Close(); _ = child.Wait() }()
-	own, err := os.Readlink("/proc/thread-self/ns/net")
-	if err != nil {
-		t.Fatal(err)
-	}
-	err = poll(t.Context(), lockWait, func() (bool, error) {
-		other, err := os.Readlink(filepath.Join("/proc", strconv.Itoa(child.Process.Pid), "ns/net"))
-		return other != own, err
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := i.Connect(t.Context(), 1, child.Process.Pid); err != nil {
+	if err := i.Connect(t.Context(), 1, worker(t)); err != nil {
 		t.Fatal(err)
 	}
 	if got := ip("link"); !strings.Contains(got, " mainstay3:") || !strings.Contains(got, " ms3w1@") {
@@ -74,6 +54,79 @@ func TestRealNetworkIsRemoved(t *testing.T) {
 			t.Errorf("%s is there: %t, want %t:\n%s", name, !want, want, got)
 		}
 	}
+}
+
+// Whichever worker dies, and comes back, the others reach this machine as before, and it
+// the worker.
+func TestRealHardwareAddressesStay(t *testing.T) {
+	ip := network(t)
+	i := &Instance{Number: 3}
+	if err := i.Network(t.Context(), 3); err != nil {
+		t.Fatal(err)
+	}
+	connect := func(number int) (address string) {
+		t.Helper()
+		pid := worker(t)
+		if err := i.Connect(t.Context(), number, pid); err != nil {
+			t.Fatal(err)
+		}
+		out, err := command(t.Context(), nil, "nsenter", "--net", "--target", strconv.Itoa(pid), "--",
+			Find("ip"), "-oneline", "link", "show", "dev", "eth0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return hardwareIn(t, out)
+	}
+	bridge := func() string { return hardwareIn(t, ip("-oneline", "link", "show", "dev", i.Bridge())) }
+	before, workers := bridge(), map[int]string{}
+	for number := 1; number <= 3; number++ {
+		workers[number] = connect(number)
+	}
+	for number := 1; number <= 3; number++ {
+		ip("link", "delete", "dev", i.Link(number))
+		if got := bridge(); got != before {
+			t.Errorf("without worker %d this machine has the address %s, want %s", number, got, before)
+		}
+		if got := connect(number); got != workers[number] {
+			t.Errorf("worker %d comes back as %s, want %s", number, got, workers[number])
+		}
+	}
+}
+
+// worker starts a process with a network namespace of its own, and returns its id.
+func worker(t *testing.T) int {
+	t.Helper()
+	child := exec.CommandContext(t.Context(), Find("unshare"), "--net", "cat")
+	stdin, err := child.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := child.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = stdin.Close(); _ = child.Wait() })
+	own, err := os.Readlink("/proc/thread-self/ns/net")
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = poll(t.Context(), lockWait, func() (bool, error) {
+		other, err := os.Readlink(filepath.Join("/proc", strconv.Itoa(child.Process.Pid), "ns/net"))
+		return other != own, err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return child.Process.Pid
+}
+
+// hardwareIn is the hardware address in what ip says of a link.
+func hardwareIn(t *testing.T, text string) string {
+	t.Helper()
+	_, after, found := strings.Cut(text, "link/ether ")
+	if !found {
+		t.Fatalf("no hardware address: %s", text)
+	}
+	return strings.Fields(after)[0]
 }
 
 // Routes and links of others occupy a number, and what a cluster left does not.
