@@ -15,9 +15,10 @@ import (
 	"github.com/mainstay-dev/mainstay/test/cluster/tools"
 )
 
-// keptStores is how many prepared image stores stay in the user's cache: each is as
-// big as its images twice.
-const keptStores = 4
+// keptStores is how many prepared image stores stay in the user's cache: more than there
+// are sets of images in the suites, as otherwise each run makes every one of them anew. A
+// store is as big as its images twice, up to 1 GB.
+const keptStores = 8
 
 // unfinished ends the name of a store that is being made.
 const unfinished = ".new"
