@@ -42,8 +42,8 @@ type Metrics struct {
 	Evaluations *prometheus.CounterVec
 	// EvaluationSeconds is the time of one batch of evaluations of one rule.
 	EvaluationSeconds prometheus.Histogram
-	// ReviewSeconds is the time in the handler of one admission review, on
-	// every replica.
+	// ReviewSeconds is the time in the handler of one admission review, from when all of
+	// it was read, on every replica.
 	ReviewSeconds prometheus.Histogram
 	// Reviews counts admission reviews by verdict, on every replica.
 	Reviews *prometheus.CounterVec
@@ -91,7 +91,7 @@ func New(registry prometheus.Registerer) (*Metrics, error) {
 		}),
 		ReviewSeconds: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Name:    "mainstay_webhook_review_seconds",
-			Help:    "Time in the handler of one admission review.",
+			Help:    "Time in the handler of one admission review, once all of it was read.",
 			Buckets: []float64{0.00025, 0.0005, 0.001, 0.002, 0.003, 0.005, 0.01, 0.025, 0.1, 0.5, 1, 3},
 		}),
 		Reviews: prometheus.NewCounterVec(prometheus.CounterOpts{

@@ -26,36 +26,33 @@ const (
 	defaultTimeout = 10 * time.Second
 )
 
-// Decode has the request of a review, and its UID. It reads 8 MiB at most.
-func Decode(from io.ReadCloser) (*rule.Request, types.UID, error) {
-	content, err := read(from)
-	if err != nil {
-		return nil, "", err
-	}
-	return requestOf(content), types.UID(text(content, "uid")), nil
-}
-
-// read has the content of the request of a review.
-func read(from io.ReadCloser) (map[string]any, error) {
+// read has the body of a review, 8 MiB at most.
+func read(from io.ReadCloser) ([]byte, error) {
 	body, err := io.ReadAll(http.MaxBytesReader(nil, from, maxBody))
 	if err != nil {
 		return nil, fmt.Errorf("read the review: %w", err)
 	}
+	return body, nil
+}
+
+// Decode has the request of a review, and its UID.
+func Decode(body []byte) (*rule.Request, types.UID, error) {
 	var review map[string]any
 	if err := utiljson.Unmarshal(body, &review); err != nil {
-		return nil, fmt.Errorf("decode the review: %w", err)
+		return nil, "", fmt.Errorf("decode the review: %w", err)
 	}
 	if review["apiVersion"] != admissionv1.SchemeGroupVersion.String() || review["kind"] != "AdmissionReview" {
-		return nil, fmt.Errorf("decode the review: %v of %v is not AdmissionReview of %s", review["kind"], review["apiVersion"], admissionv1.SchemeGroupVersion)
+		return nil, "", fmt.Errorf("decode the review: %v of %v is not AdmissionReview of %s", review["kind"], review["apiVersion"], admissionv1.SchemeGroupVersion)
 	}
 	content, ok := review["request"].(map[string]any)
 	if !ok {
-		return nil, errors.New("decode the review: it has no request")
+		return nil, "", errors.New("decode the review: it has no request")
 	}
-	if text(content, "uid") == "" {
-		return nil, errors.New("decode the review: its request has no uid")
+	uid := text(content, "uid")
+	if uid == "" {
+		return nil, "", errors.New("decode the review: its request has no uid")
 	}
-	return content, nil
+	return requestOf(content), types.UID(uid), nil
 }
 
 // requestOf takes a request's content apart. The variable request of the

@@ -45,8 +45,15 @@ const notSynced = unavailable("this replica has not read yet what its rules refe
 // be nil.
 func (e *Engine) Handler(observer Observer) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body, err := read(r.Body)
+		if err != nil {
+			http.Error(w, err.Error(), http.StatusBadRequest)
+			e.metrics.Reviews.WithLabelValues(metrics.VerdictError).Inc()
+			return
+		}
+		// Until here it was the caller who took his time.
 		start := time.Now()
-		verdict, own := e.serve(w, r)
+		verdict, own := e.serve(w, r, body)
 		e.metrics.ReviewSeconds.Observe(time.Since(start).Seconds())
 		e.metrics.Reviews.WithLabelValues(verdict).Inc()
 		if observer != nil {
@@ -57,7 +64,7 @@ func (e *Engine) Handler(observer Observer) http.Handler {
 
 // serve answers one review. own is true where this replica is the cause of a
 // failure.
-func (e *Engine) serve(w http.ResponseWriter, r *http.Request) (verdict string, own bool) {
+func (e *Engine) serve(w http.ResponseWriter, r *http.Request, body []byte) (verdict string, own bool) {
 	defer func() {
 		if cause := recover(); cause != nil {
 			http.Error(w, fmt.Sprintf("internal error: %v", cause), http.StatusInternalServerError)
@@ -69,7 +76,7 @@ func (e *Engine) serve(w http.ResponseWriter, r *http.Request) (verdict string, 
 		http.Error(w, "want "+policy.AdmitPath+"<group>", http.StatusNotFound)
 		return metrics.VerdictError, false
 	}
-	q, uid, err := Decode(r.Body)
+	q, uid, err := Decode(body)
 	if err != nil {
 		http.Error(w, err.Error(), http.StatusBadRequest)
 		return metrics.VerdictError, false
