@@ -60,10 +60,9 @@ bench: ## Run the benchmarks and write build/bench/*.json (RUNS=3)
 	BENCH_DIR=$(CURDIR)/build/bench $(GO) test -run '^$$' -bench BenchmarkRule -cpu 1 ./controller/internal/rule
 	BENCH_DIR=$(CURDIR)/build/bench $(GO) test -run '^$$' -bench BenchmarkReview -cpu 1 ./controller/internal/webhook
 
-# What is skipped starts control planes with simulated workers, and is make test's.
-SIMULATED := ^(TestCluster|TestExistingCluster|TestKeepRunning|TestNothingIsLeftOfAKilledOwner|TestComponentThatDies|TestCancelledStart)$$
+# With -short, what has simulated workers is left to make test.
 e2e: real e2e-binaries ## Run the suite on real workers and real Flux (Linux, root, after e2e-packages)
-	$(GO) test -tags e2e -p 2 -count 1 -timeout 60m -skip '$(SIMULATED)' ./test/e2e/... ./test/cluster/... ./test/faults/... ./test/fluxrun/...
+	$(GO) test -tags e2e -p 2 -count 1 -timeout 60m -short ./test/e2e/... ./test/cluster/... ./test/faults/... ./test/fluxrun/...
 
 drill: real e2e-binaries ## Measure the stall after each fault into build/drill (SHORT=1, ARGS="-help")
 	$(GO) run ./test/drill $(if $(filter-out 0,$(SHORT)),-short) $(ARGS)

@@ -21,6 +21,15 @@ import (
 	"github.com/mainstay-dev/mainstay/test/cluster"
 )
 
+// simulated leaves a test of simulated workers to make test, where make e2e runs the tests
+// of this package too.
+func simulated(t *testing.T) {
+	t.Helper()
+	if testing.Short() {
+		t.Skip("it is part of make test")
+	}
+}
+
 // testOptions are those of a cluster whose workers are found out soon.
 func testOptions(t *testing.T, workers int) cluster.Options {
 	t.Helper()
@@ -95,6 +104,7 @@ type shared struct {
 // The subtests share one cluster and leave it as they found it.
 func TestCluster(t *testing.T) {
 	t.Parallel()
+	simulated(t)
 	opts := testOptions(t, 3)
 	opts.Audit = true
 	opts.Zones = []string{"a", "b"}

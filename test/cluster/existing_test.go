@@ -14,6 +14,7 @@ import (
 // Two clusters run at once here: a bare one, and the workers that are added to it.
 func TestExistingCluster(t *testing.T) {
 	t.Parallel()
+	simulated(t)
 	bare := start(t, testOptions(t, 0))
 	client := clientOf(t, bare.Config())
 	opts := testOptions(t, 1)

@@ -78,6 +78,7 @@ func processesOf(t *testing.T, dir string) int {
 
 func TestNothingIsLeftOfAKilledOwner(t *testing.T) {
 	t.Parallel()
+	simulated(t)
 	cmd, dir := child(t, "hang")
 	// etcd, API server, controllers, scheduler, a worker, anchor and watchdog
 	if got := processesOf(t, dir); got < 6 {
@@ -100,6 +101,7 @@ func TestNothingIsLeftOfAKilledOwner(t *testing.T) {
 
 func TestKeepRunning(t *testing.T) {
 	t.Parallel()
+	simulated(t)
 	cmd, dir := child(t, "keep")
 	if err := cmd.Wait(); err != nil {
 		t.Fatal(err)

@@ -7,6 +7,7 @@ import (
 	"os/exec"
 	"strconv"
 	"strings"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 
@@ -27,6 +28,7 @@ type realWorkers struct {
 	pause    string              // the image of the pods' sandboxes
 	dns      string              // the image of CoreDNS
 	proxy    string              // the path of kube-proxy's kubeconfig
+	stocking time.Duration       // what making the image store took, or waiting for it
 }
 
 // HostIP is this machine's address as workers and their pods reach it; the loopback
@@ -36,6 +38,15 @@ func (c *Cluster) HostIP() string {
 		return loopback
 	}
 	return c.real.instance.HostIP()
+}
+
+// Stocking is how long the start took to make the store of its images, or to wait for
+// others who made theirs: next to nothing where the user's cache has it.
+func (c *Cluster) Stocking() time.Duration {
+	if c.real == nil {
+		return 0
+	}
+	return c.real.stocking
 }
 
 // ServiceRange is the range of Service addresses. The Service kubernetes has its

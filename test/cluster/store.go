@@ -32,6 +32,7 @@ func (c *Cluster) stockWorkers(ctx context.Context) error {
 		return err
 	}
 	dir := filepath.Join(cache, "stores")
+	began := time.Now()
 	unlock, err := tools.Lock(ctx, dir, c.opts.Out)
 	if err != nil {
 		return err
@@ -51,6 +52,7 @@ func (c *Cluster) stockWorkers(ctx context.Context) error {
 		return fmt.Errorf("looking for the image store: %w", err)
 	}
 	now := time.Now()
+	c.real.stocking = now.Sub(began)
 	if err := os.Chtimes(store, now, now); err != nil {
 		return fmt.Errorf("using the image store: %w", err)
 	}

@@ -44,9 +44,11 @@ func (s *suite) nothingLeft(t *testing.T) {
 		t.Fatal(err)
 	}
 	eventually(t, goneWithin, "nothing of Mainstay is left", func(ctx context.Context) (bool, string) {
-		// As long as the Namespace is there, the hundred requests below need not be made.
-		if err := s.client.Get(ctx, types.NamespacedName{Name: gitops.Namespace}, &corev1.Namespace{}); err == nil {
-			return false, "left: Namespace " + gitops.Namespace
+		// As long as the Namespace is there, the hundred requests below need not be made: its
+		// conditions name what keeps it.
+		var namespace corev1.Namespace
+		if err := s.client.Get(ctx, types.NamespacedName{Name: gitops.Namespace}, &namespace); err == nil {
+			return false, fmt.Sprintf("left: Namespace %s: %+v", gitops.Namespace, namespace.Status.Conditions)
 		}
 		left, err := leftovers(ctx, served, objects)
 		if err != nil {

@@ -92,7 +92,7 @@ func New(registry prometheus.Registerer) (*Metrics, error) {
 		ReviewSeconds: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Name:    "mainstay_webhook_review_seconds",
 			Help:    "Time in the handler of one admission review, once all of it was read.",
-			Buckets: []float64{0.00025, 0.0005, 0.001, 0.002, 0.003, 0.005, 0.01, 0.025, 0.1, 0.5, 1, 3},
+			Buckets: []float64{0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.002, 0.003, 0.005, 0.01, 0.025, 0.1, 0.5, 1, 3},
 		}),
 		Reviews: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "mainstay_webhook_reviews_total",

@@ -21,7 +21,7 @@ import (
 	"github.com/mainstay-dev/mainstay/controller/internal/rule"
 )
 
-// Observer is told after each review.
+// Observer is told after each review that could be read.
 type Observer interface {
 	// Reviewed says whether the review failed for a reason of this replica's
 	// own: not synced, out of time, a fault of the program. A rule that fails
@@ -45,15 +45,20 @@ const notSynced = unavailable("this replica has not read yet what its rules refe
 // be nil.
 func (e *Engine) Handler(observer Observer) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		group, found := strings.CutPrefix(r.URL.Path, policy.AdmitPath)
+		if !found || group == "" || strings.Contains(group, "/") {
+			http.Error(w, "want "+policy.AdmitPath+"<group>", http.StatusNotFound)
+			return
+		}
 		body, err := read(r.Body)
 		if err != nil {
 			http.Error(w, err.Error(), http.StatusBadRequest)
 			e.metrics.Reviews.WithLabelValues(metrics.VerdictError).Inc()
 			return
 		}
-		// Until here it was the caller who took his time.
+		// Until here it waited for the caller's bytes.
 		start := time.Now()
-		verdict, own := e.serve(w, r, body)
+		verdict, own := e.serve(w, r, group, body)
 		e.metrics.ReviewSeconds.Observe(time.Since(start).Seconds())
 		e.metrics.Reviews.WithLabelValues(verdict).Inc()
 		if observer != nil {
@@ -62,20 +67,15 @@ func (e *Engine) Handler(observer Observer) http.Handler {
 	})
 }
 
-// serve answers one review. own is true where this replica is the cause of a
+// serve answers one review of a group. own is true where this replica is the cause of a
 // failure.
-func (e *Engine) serve(w http.ResponseWriter, r *http.Request, body []byte) (verdict string, own bool) {
+func (e *Engine) serve(w http.ResponseWriter, r *http.Request, group string, body []byte) (verdict string, own bool) {
 	defer func() {
 		if cause := recover(); cause != nil {
 			http.Error(w, fmt.Sprintf("internal error: %v", cause), http.StatusInternalServerError)
 			verdict, own = metrics.VerdictError, true
 		}
 	}()
-	group, found := strings.CutPrefix(r.URL.Path, policy.AdmitPath)
-	if !found || group == "" || strings.Contains(group, "/") {
-		http.Error(w, "want "+policy.AdmitPath+"<group>", http.StatusNotFound)
-		return metrics.VerdictError, false
-	}
 	q, uid, err := Decode(body)
 	if err != nil {
 		http.Error(w, err.Error(), http.StatusBadRequest)

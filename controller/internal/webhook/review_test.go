@@ -1,13 +1,18 @@
 package webhook
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync"
 	"testing"
+	"testing/iotest"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/prometheus/client_golang/prometheus"
@@ -381,6 +386,62 @@ func TestReviewMetrics(t *testing.T) {
 	timed := read(f.metrics.ReviewSeconds)
 	if denied.GetCounter().GetValue() != 1 || failed.GetCounter().GetValue() != 2 || timed.GetHistogram().GetSampleCount() < 4 {
 		t.Errorf("denied %v, failed %v, timed %v", denied, failed, timed)
+	}
+}
+
+// slow gives a body after a while.
+type slow struct {
+	io.Reader
+
+	after time.Duration
+	once  sync.Once
+}
+
+func (s *slow) Read(p []byte) (int, error) {
+	s.once.Do(func() { <-time.After(s.after) })
+	return s.Reader.Read(p)
+}
+
+// TestOnlyWhatWasReadIsTimed has the wait for a body count for nothing, and a body that
+// cannot be read be an error of nobody's but the caller's.
+func TestOnlyWhatWasReadIsTimed(t *testing.T) {
+	t.Parallel()
+	r := few("a", 9).Obj()
+	f := start(t, newFakeObjects(), r)
+	ask := func(body io.Reader) int {
+		recorder := httptest.NewRecorder()
+		f.handler.ServeHTTP(recorder, httptest.NewRequest(http.MethodPost, policy.AdmitPath+groupOf(t, r), body))
+		return recorder.Code
+	}
+	timed := func() *dto.Histogram {
+		out := &dto.Metric{}
+		if err := f.metrics.ReviewSeconds.Write(out); err != nil {
+			t.Fatal(err)
+		}
+		return out.GetHistogram()
+	}
+	told := func() int {
+		f.observed.mu.Lock()
+		defer f.observed.mu.Unlock()
+		return f.observed.all
+	}
+	const wait = 2 * time.Second
+	before, known := timed(), told()
+	if code := ask(&slow{Reader: bytes.NewReader(review(t, aPod)), after: wait}); code != http.StatusOK {
+		t.Errorf("HTTP %d of a slow body", code)
+	}
+	after := timed()
+	if n, took := after.GetSampleCount()-before.GetSampleCount(), after.GetSampleSum()-before.GetSampleSum(); n != 1 || took >= wait.Seconds() {
+		t.Errorf("a body that takes %s is timed %d times with %.1f s", wait, n, took)
+	}
+	if code := ask(io.MultiReader(bytes.NewReader(review(t, aPod)), iotest.ErrReader(io.ErrUnexpectedEOF))); code != http.StatusBadRequest {
+		t.Errorf("HTTP %d of half a body", code)
+	}
+	if n := timed().GetSampleCount() - after.GetSampleCount(); n != 0 {
+		t.Errorf("half a body is timed %d times", n)
+	}
+	if got := told() - known; got != 1 {
+		t.Errorf("the observer was told %d times, want once", got)
 	}
 }
 

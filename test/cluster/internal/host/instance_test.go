@@ -24,6 +24,7 @@ func TestInstancesAreApart(t *testing.T) {
 		once(i.Bridge())
 		once(i.HostIP())
 		once(i.Cgroup())
+		once(i.hardware(0))
 		if len(i.Bridge()) > 15 {
 			t.Errorf("the kernel takes no link named %s", i.Bridge())
 		}
@@ -40,6 +41,7 @@ func TestInstancesAreApart(t *testing.T) {
 			once(i.WorkerIP(worker))
 			once(i.PodCIDR(worker))
 			once(i.Link(worker))
+			once(i.hardware(worker))
 			if len(i.Link(worker)) > 15 {
 				t.Errorf("the kernel takes no link named %s", i.Link(worker))
 			}

@@ -26,10 +26,10 @@ type link struct {
 }
 
 // hardware is the locally administered hardware address of a worker, or of this machine
-// on the bridge as worker 0. Addresses are given, as those that the kernel chooses change:
-// a bridge has the lowest one of its links, so that the death of one worker could cut off
-// all others, and a worker that comes back would have a new one, until the neighbours'
-// entries are no longer fresh, up to a minute later.
+// on the bridge as worker 0. Those that the kernel chooses change: a bridge has the lowest
+// one of its links, which goes when that worker dies, and a worker that comes back gets a
+// new one. Neighbours would send to the former address for up to a minute: the death of
+// one worker could cut all others off from this machine.
 func (i *Instance) hardware(worker int) string {
 	return fmt.Sprintf("02:6d:73:%02x:00:%02x", i.Number, worker)
 }

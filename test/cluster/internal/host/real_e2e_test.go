@@ -56,8 +56,8 @@ func TestRealNetworkIsRemoved(t *testing.T) {
 	}
 }
 
-// Whichever worker dies, and comes back, the others reach this machine as before, and it
-// the worker.
+// Whichever worker dies, and comes back, neither its own address nor this machine's is
+// another one for those who know it.
 func TestRealHardwareAddressesStay(t *testing.T) {
 	ip := network(t)
 	i := &Instance{Number: 3}
