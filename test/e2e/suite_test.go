@@ -49,7 +49,6 @@ type suite struct {
 // TestGitOps goes the way of one cluster: Flux as it is released and the incident that
 // happens to it, then the patches, Mainstay from Git, a bad rule, and Mainstay's end.
 func TestGitOps(t *testing.T) {
-	t.Parallel()
 	s := start(t, fluxrun.Options{}, images.Mainstay)
 	ok := t.Run("stock Flux does not survive a broken ClusterIP datapath", s.incident) &&
 		t.Run("the patches roll out", s.patch) &&
