@@ -54,27 +54,27 @@ func (p place) mistake(kind Kind, value, message string) *Error {
 
 // compilation is the compiling of one Source.
 type compilation struct {
-	requestsOnly      bool
-	noRefsInMessages  bool
-	matchEnv, ruleEnv *cel.Env
-	variablesType     *apiservercel.DeclType
-	reads             *reads
-	errs              Errors
+	requestsOnly        bool
+	noRefsInMessages    bool
+	matchEnvs, ruleEnvs environments
+	variablesType       *apiservercel.DeclType
+	reads               *reads
+	errs                Errors
 }
 
 func (c *Compiler) compile(source *Source) (*Program, Errors) {
 	work := &compilation{
 		requestsOnly:  source.RequestsOnly,
-		matchEnv:      c.matchEnv,
+		matchEnvs:     c.matchEnvs,
 		variablesType: apiservercel.NewObjectType(variablesTypeName, map[string]*apiservercel.DeclField{}),
 		reads:         newReads(source.Refs, c.base.HasFunction),
 	}
 	work.noRefsInMessages = source.NoRefsInMessages
 	if source.RequestsOnly {
-		work.matchEnv = c.requestEnv
+		work.matchEnvs = c.requestEnvs
 	}
 	var err error
-	work.ruleEnv, err = newRuleEnv(work.matchEnv, work.variablesType, newRefsType(source.Refs))
+	work.ruleEnvs, err = work.matchEnvs.forRule(work.variablesType, newRefsType(source.Refs))
 	if err != nil {
 		at := place{list: "references", field: "name"}
 		return nil, Errors{at.mistake(Invalid, strings.Join(source.Refs, ", "), err.Error())}
@@ -117,7 +117,7 @@ func (w *compilation) matchConditions(source *Source) []step {
 		}
 		seen[condition.Name] = true
 		at.field, at.want = "expression", cel.BoolType
-		compiled, _ := w.expression(w.matchEnv, at, condition.Expression)
+		compiled, _ := w.expression(w.matchEnvs, at, condition.Expression)
 		compiled.name = condition.Name
 		steps = append(steps, compiled)
 	}
@@ -140,7 +140,7 @@ func (w *compilation) variables(source *Source) []step {
 		}
 		seen[variable.Name] = true
 		at.field, at.variable = "expression", variable.Name
-		compiled, checked := w.expression(w.ruleEnv, at, variable.Expression)
+		compiled, checked := w.expression(w.ruleEnvs, at, variable.Expression)
 		compiled.name = variable.Name
 		steps = append(steps, compiled)
 		fieldType := apiservercel.DynType
@@ -158,13 +158,13 @@ func (w *compilation) validations(source *Source) (validations, messages []step)
 	for i := range source.Validations {
 		validation := &source.Validations[i]
 		at := place{list: "validations", index: i, field: "expression", want: cel.BoolType}
-		compiled, _ := w.expression(w.ruleEnv, at, validation.Expression)
+		compiled, _ := w.expression(w.ruleEnvs, at, validation.Expression)
 		validations = append(validations, compiled)
 		if validation.MessageExpression == "" {
 			continue
 		}
 		at.field, at.want = "messageExpression", cel.StringType
-		messages[i], _ = w.expression(w.ruleEnv, at, validation.MessageExpression)
+		messages[i], _ = w.expression(w.ruleEnvs, at, validation.MessageExpression)
 	}
 	return validations, messages
 }
@@ -175,12 +175,12 @@ func (w *compilation) fail(err *Error) {
 
 // expression compiles one expression and takes note of what it reads. The AST
 // is nil where there is a mistake.
-func (w *compilation) expression(env *cel.Env, at place, text string) (step, *cel.Ast) {
+func (w *compilation) expression(envs environments, at place, text string) (step, *cel.Ast) {
 	if strings.TrimSpace(text) == "" {
 		w.fail(at.mistake(Required, text, "must be given"))
 		return step{}, nil
 	}
-	checked, issues := env.Compile(text)
+	checked, issues := envs.full.Compile(text)
 	if issues.Err() != nil {
 		w.fail(issueOf(at, text, issues.Errors()))
 		return step{}, nil
@@ -193,7 +193,7 @@ func (w *compilation) expression(env *cel.Env, at place, text string) (step, *ce
 		w.fail(mistake)
 		return step{}, nil
 	}
-	program, err := env.Program(checked,
+	program, err := envs.planner(checked).Program(checked,
 		cel.InterruptCheckFrequency(celconfig.CheckFrequency),
 		cel.CostTracking(&costs{}),
 	)

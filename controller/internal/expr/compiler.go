@@ -6,13 +6,14 @@ import (
 
 	"github.com/google/cel-go/cel"
 	lru "github.com/hashicorp/golang-lru/v2"
+	"k8s.io/apiserver/pkg/cel/environment"
 )
 
 // Compiler compiles sources and remembers the last ones, mistakes included. It
 // is safe for concurrent use; two callers that compile one new text at the same
 // time both do the work.
 type Compiler struct {
-	matchEnv, requestEnv *cel.Env
+	matchEnvs, requestEnvs environments
 	// base is what the API server has.
 	base  *cel.Env
 	cache *lru.Cache[string, compiled]
@@ -35,12 +36,12 @@ type Stats struct {
 // NewCompiler returns a Compiler that remembers up to entries texts. It fails
 // where entries is not positive.
 func NewCompiler(entries int) (*Compiler, error) {
-	c := &Compiler{base: newBaseEnv().StoredExpressionsEnv()}
+	c := &Compiler{base: environment.MustBaseEnvSet(environment.DefaultCompatibilityVersion()).StoredExpressionsEnv()}
 	var err error
-	if c.matchEnv, err = newMatchEnv(); err != nil {
+	if c.matchEnvs, err = newEnvironments(); err != nil {
 		return nil, err
 	}
-	if c.requestEnv, err = newMatchEnv(authorizerVariables()...); err != nil {
+	if c.requestEnvs, err = newEnvironments(authorizerVariables()...); err != nil {
 		return nil, err
 	}
 	c.cache, err = lru.NewWithEvict(entries, func(string, compiled) { c.evictions.Add(1) })
