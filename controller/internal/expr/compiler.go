@@ -6,7 +6,6 @@ import (
 
 	"github.com/google/cel-go/cel"
 	lru "github.com/hashicorp/golang-lru/v2"
-	"k8s.io/apiserver/pkg/cel/environment"
 )
 
 // Compiler compiles sources and remembers the last ones, mistakes included. It
@@ -36,7 +35,7 @@ type Stats struct {
 // NewCompiler returns a Compiler that remembers up to entries texts. It fails
 // where entries is not positive.
 func NewCompiler(entries int) (*Compiler, error) {
-	c := &Compiler{base: environment.MustBaseEnvSet(environment.DefaultCompatibilityVersion()).StoredExpressionsEnv()}
+	c := &Compiler{base: apiServerEnvironments().StoredExpressionsEnv()}
 	var err error
 	if c.matchEnvs, err = newEnvironments(); err != nil {
 		return nil, err

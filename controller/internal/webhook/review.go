@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"runtime"
 	"strings"
 	"time"
 
@@ -39,7 +40,20 @@ func (u unavailable) Error() string { return string(u) }
 
 func (u unavailable) Is(target error) bool { return target == errUnavailable }
 
+// stackRoom is about what an evaluation takes of a stack, in bytes.
+const stackRoom = 12 << 10
+
 const notSynced = unavailable("this replica has not read yet what its rules refer to")
+
+// growStack makes the goroutine's stack large enough for an evaluation at once. HTTP/2 has
+// a goroutine for each request, and on the way into the expressions its stack would be
+// copied again and again: a fifth of the time that a review takes.
+//
+//go:noinline
+func growStack() {
+	var room [stackRoom]byte
+	runtime.KeepAlive(&room)
+}
 
 // Handler answers the reviews of groups of rules, below policy.AdmitPath. The observer may
 // be nil.
@@ -76,6 +90,7 @@ func (e *Engine) serve(w http.ResponseWriter, r *http.Request, group string, bod
 			verdict, own = metrics.VerdictError, true
 		}
 	}()
+	growStack()
 	q, uid, err := Decode(body)
 	if err != nil {
 		http.Error(w, err.Error(), http.StatusBadRequest)
