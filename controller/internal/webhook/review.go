@@ -64,7 +64,7 @@ func (e *Engine) Handler(observer Observer) http.Handler {
 			http.Error(w, "want "+policy.AdmitPath+"<group>", http.StatusNotFound)
 			return
 		}
-		body, err := read(r.Body)
+		body, err := read(w, r)
 		if err != nil {
 			http.Error(w, err.Error(), http.StatusBadRequest)
 			e.metrics.Reviews.WithLabelValues(metrics.VerdictError).Inc()

@@ -23,9 +23,13 @@ const maxMistakes = 4096
 // cannot decode is admitted, and the condition of the rule says the rest.
 func (e *Engine) ValidateHandler() http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		body := http.MaxBytesReader(w, r.Body, maxBody)
+		body, err := read(w, r)
+		if err != nil {
+			http.Error(w, err.Error(), http.StatusBadRequest)
+			return
+		}
 		review := admissionv1.AdmissionReview{}
-		if err := json.NewDecoder(body).Decode(&review); err != nil || review.Request == nil {
+		if err := json.Unmarshal(body, &review); err != nil || review.Request == nil {
 			http.Error(w, fmt.Sprintf("decode the review: %v", err), http.StatusBadRequest)
 			return
 		}
