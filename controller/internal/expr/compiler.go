@@ -14,7 +14,8 @@ import (
 type Compiler struct {
 	matchEnvs, requestEnvs environments
 	// base is what the API server has.
-	base  *cel.Env
+	base *cel.Env
+	// cache is nil where nothing is remembered.
 	cache *lru.Cache[string, compiled]
 
 	hits, misses, evictions atomic.Uint64
@@ -50,8 +51,17 @@ func NewCompiler(entries int) (*Compiler, error) {
 	return c, nil
 }
 
+// WithoutCache returns a Compiler that remembers nothing: for texts of whoever sends them,
+// which would fill the memory and push out those that are used.
+func (c *Compiler) WithoutCache() *Compiler {
+	return &Compiler{matchEnvs: c.matchEnvs, requestEnvs: c.requestEnvs, base: c.base}
+}
+
 // Compile returns the program of a source, or everything that is wrong with it.
 func (c *Compiler) Compile(source *Source) (*Program, Errors) {
+	if c.cache == nil {
+		return c.compile(source)
+	}
 	key := source.key()
 	if found, ok := c.cache.Get(key); ok {
 		c.hits.Add(1)
@@ -63,8 +73,11 @@ func (c *Compiler) Compile(source *Source) (*Program, Errors) {
 	return program, errs
 }
 
-// Stats returns the cache's counters.
+// Stats returns the cache's counters, none without a cache.
 func (c *Compiler) Stats() Stats {
+	if c.cache == nil {
+		return Stats{}
+	}
 	return Stats{
 		Hits:      c.hits.Load(),
 		Misses:    c.misses.Load(),

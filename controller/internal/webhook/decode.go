@@ -14,6 +14,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	utiljson "k8s.io/apimachinery/pkg/util/json"
 
+	"github.com/mainstay-dev/mainstay/controller/internal/expr"
 	"github.com/mainstay-dev/mainstay/controller/internal/rule"
 )
 
@@ -21,6 +22,9 @@ const (
 	// maxBody bounds a review, in bytes: an API server takes objects of 3 MiB,
 	// and a review has two of them.
 	maxBody = 8 << 20
+
+	// maxQuoted bounds what an answer repeats of a review, in bytes: a UID has 36.
+	maxQuoted = 256
 
 	// defaultTimeout is the API server's for a webhook that names none.
 	defaultTimeout = 10 * time.Second
@@ -41,10 +45,11 @@ func read(w http.ResponseWriter, r *http.Request) ([]byte, error) {
 func Decode(body []byte) (*rule.Request, types.UID, error) {
 	var review map[string]any
 	if err := utiljson.Unmarshal(body, &review); err != nil {
-		return nil, "", fmt.Errorf("decode the review: %w", err)
+		return nil, "", errors.New("decode the review: " + expr.Shorten(err.Error(), maxQuoted))
 	}
-	if review["apiVersion"] != admissionv1.SchemeGroupVersion.String() || review["kind"] != "AdmissionReview" {
-		return nil, "", fmt.Errorf("decode the review: %v of %v is not AdmissionReview of %s", review["kind"], review["apiVersion"], admissionv1.SchemeGroupVersion)
+	if version, kind := text(review, "apiVersion"), text(review, "kind"); version != admissionv1.SchemeGroupVersion.String() || kind != "AdmissionReview" {
+		return nil, "", fmt.Errorf("decode the review: %q of %q is not AdmissionReview of %s",
+			expr.Shorten(kind, maxQuoted), expr.Shorten(version, maxQuoted), admissionv1.SchemeGroupVersion)
 	}
 	content, ok := review["request"].(map[string]any)
 	if !ok {
@@ -53,6 +58,9 @@ func Decode(body []byte) (*rule.Request, types.UID, error) {
 	uid := text(content, "uid")
 	if uid == "" {
 		return nil, "", errors.New("decode the review: its request has no uid")
+	}
+	if len(uid) > maxQuoted {
+		return nil, "", fmt.Errorf("decode the review: the uid of its request has %d bytes, want at most %d", len(uid), maxQuoted)
 	}
 	return requestOf(content), types.UID(uid), nil
 }
@@ -82,11 +90,12 @@ func text(content map[string]any, name string) string {
 	return value
 }
 
-// timeoutOf is how long the API server waits, less a tenth for the way back:
-// an answer that says what took too long is better than none.
+// timeoutOf is how long the API server waits, less a tenth for the way back: an answer
+// that says what took too long is better than none. API servers wait for 1 to 30 s. Less is
+// of somebody else, who could have this replica be late, and so unready, as he likes.
 func timeoutOf(r *http.Request) time.Duration {
 	timeout, err := time.ParseDuration(r.URL.Query().Get("timeout"))
-	if err != nil || timeout <= 0 || timeout > 3*defaultTimeout {
+	if err != nil || timeout < time.Second || timeout > 3*defaultTimeout {
 		timeout = defaultTimeout
 	}
 	return timeout - timeout/10

@@ -318,6 +318,9 @@ func TestReviewsThatAreNone(t *testing.T) {
 		"no request":       {group, []byte(`{"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview"}`), http.StatusBadRequest},
 		"another version":  {group, []byte(strings.Replace(string(good), "admission.k8s.io/v1", "admission.k8s.io/v1beta1", 1)), http.StatusBadRequest},
 		"too large":        {group, []byte(strings.Replace(string(good), `"uid"`, `"x": "`+strings.Repeat("x", maxBody)+`", "uid"`, 1)), http.StatusBadRequest},
+		"a long kind":      {group, []byte(strings.Replace(string(good), `"AdmissionReview"`, `"`+strings.Repeat("x", 1<<20)+`"`, 1)), http.StatusBadRequest},
+		"a long uid":       {group, []byte(strings.Replace(string(good), `"uid":"`, `"uid":"`+strings.Repeat("x", 1<<20), 1)), http.StatusBadRequest},
+		"a long number":    {group, []byte(`{"a": 1` + strings.Repeat("0", 1<<20) + `.0}`), http.StatusBadRequest},
 		"no group":         {policy.AdmitPath, good, http.StatusNotFound},
 		"another path":     {"/other/x", good, http.StatusNotFound},
 		"below a group":    {group + "/x", good, http.StatusNotFound},
@@ -327,8 +330,10 @@ func TestReviewsThatAreNone(t *testing.T) {
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			if code, _ := f.ask(t, tc.path, tc.body); code != tc.want {
-				t.Errorf("HTTP %d, want %d", code, tc.want)
+			recorder := httptest.NewRecorder()
+			f.handler.ServeHTTP(recorder, httptest.NewRequest(http.MethodPost, tc.path, bytes.NewReader(tc.body)))
+			if recorder.Code != tc.want || recorder.Body.Len() > 1024 {
+				t.Errorf("HTTP %d with %d bytes, want %d with few", recorder.Code, recorder.Body.Len(), tc.want)
 			}
 		})
 	}
@@ -350,6 +355,21 @@ func TestOutOfTime(t *testing.T) {
 	}
 	if f.observed.owns != 1 {
 		t.Error("that was not observed as the replica's own")
+	}
+}
+
+// TestOthersTimeout has nobody make a replica late by a timeout that no API server has.
+func TestOthersTimeout(t *testing.T) {
+	t.Parallel()
+	r := few("a", 9).Obj()
+	f := start(t, newFakeObjects(), r)
+	for _, timeout := range []string{"1ns", "0s", "-5s", "999ms", "1000h", "x", ""} {
+		if code, response := f.ask(t, policy.AdmitPath+groupOf(t, r)+"?timeout="+timeout, review(t, aPod)); code != http.StatusOK || !response.Allowed {
+			t.Errorf("timeout=%s: HTTP %d, %+v", timeout, code, response)
+		}
+	}
+	if f.observed.owns != 0 {
+		t.Errorf("%d of %d were observed as the replica's own failures", f.observed.owns, f.observed.all)
 	}
 }
 

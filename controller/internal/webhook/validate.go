@@ -2,7 +2,6 @@ package webhook
 
 import (
 	"encoding/json"
-	"fmt"
 	"net/http"
 	"strings"
 
@@ -22,6 +21,7 @@ const maxMistakes = 4096
 // ValidateHandler compiles rules that are applied. It fails open: what it
 // cannot decode is admitted, and the condition of the rule says the rest.
 func (e *Engine) ValidateHandler() http.Handler {
+	compiler := e.compiler.WithoutCache()
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		body, err := read(w, r)
 		if err != nil {
@@ -29,12 +29,16 @@ func (e *Engine) ValidateHandler() http.Handler {
 			return
 		}
 		review := admissionv1.AdmissionReview{}
-		if err := json.Unmarshal(body, &review); err != nil || review.Request == nil {
-			http.Error(w, fmt.Sprintf("decode the review: %v", err), http.StatusBadRequest)
+		if err := json.Unmarshal(body, &review); err != nil {
+			http.Error(w, "decode the review: "+expr.Shorten(err.Error(), maxQuoted), http.StatusBadRequest)
+			return
+		}
+		if review.Request == nil || len(review.Request.UID) > maxQuoted {
+			http.Error(w, "decode the review: it has no request, or a uid that is too long", http.StatusBadRequest)
 			return
 		}
 		response := &admissionv1.AdmissionResponse{Allowed: true}
-		if message := e.mistakes(review.Request); message != "" {
+		if message := mistakesOf(compiler, review.Request); message != "" {
 			response.Allowed = false
 			response.Result = &metav1.Status{
 				Status: metav1.StatusFailure, Reason: metav1.StatusReasonInvalid, Code: http.StatusUnprocessableEntity, Message: message,
@@ -44,9 +48,9 @@ func (e *Engine) ValidateHandler() http.Handler {
 	})
 }
 
-// mistakes says what is wrong with the rule of a request, as its conditions
+// mistakesOf says what is wrong with the rule of a request, as its conditions
 // would; empty for nothing, and for what is no rule.
-func (e *Engine) mistakes(q *admissionv1.AdmissionRequest) (message string) {
+func mistakesOf(compiler *expr.Compiler, q *admissionv1.AdmissionRequest) (message string) {
 	defer func() {
 		if recover() != nil {
 			message = ""
@@ -76,7 +80,7 @@ func (e *Engine) mistakes(q *admissionv1.AdmissionRequest) (message string) {
 		return ""
 	}
 	var lines []string
-	compiled, mistakes := rule.Compile(e.compiler, key, obj.Generation, &obj.Spec)
+	compiled, mistakes := rule.Compile(compiler, key, obj.Generation, &obj.Spec)
 	for _, mistake := range mistakes {
 		lines = append(lines, mistake.Error())
 	}

@@ -95,4 +95,7 @@ func TestValidate(t *testing.T) {
 	if message := response.Result.Message; len(message) > maxMistakes || !strings.HasSuffix(message, "…") {
 		t.Errorf("a message of %d bytes", len(message))
 	}
+	if stats := f.compiler.Stats(); stats.Misses != 0 || stats.Entries != 0 {
+		t.Errorf("rules that are not stored are kept: %+v", stats)
+	}
 }
