@@ -45,6 +45,15 @@ func budgetSources() map[string]*Source {
 	}
 }
 
+// allCases are the evaluation cases and, without what they come to, those of the budgets.
+func allCases() map[string]evaluationCase {
+	cases := evaluationCases()
+	for name, s := range budgetSources() {
+		cases["budget: "+name] = evaluationCase{source: s}
+	}
+	return cases
+}
+
 func repeat(expression string, n int) []string {
 	expressions := make([]string, n)
 	for i := range expressions {

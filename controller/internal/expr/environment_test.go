@@ -34,11 +34,7 @@ func TestLeanEnvironment(t *testing.T) {
 	lean, full := newCompiler(t), newCompiler(t)
 	full.matchEnvs.overloads = sets.Set[string]{}
 	full.matchEnvs.lean = full.matchEnvs.full
-	cases := evaluationCases()
-	for name, s := range budgetSources() {
-		cases["budget: "+name] = evaluationCase{source: s}
-	}
-	for name, tc := range cases {
+	for name, tc := range allCases() {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			in := Input{Object: budgetObject(t), Resource: deployments(), Namespace: object(t, fluxNamespace), Refs: testRefs()}

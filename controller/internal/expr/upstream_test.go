@@ -126,11 +126,7 @@ func problemText(index int, message string) string {
 func TestUpstream(t *testing.T) {
 	t.Parallel()
 	c := newCompiler(t)
-	cases := evaluationCases()
-	for name, s := range budgetSources() {
-		cases["budget: "+name] = evaluationCase{source: s}
-	}
-	for name, tc := range cases {
+	for name, tc := range allCases() {
 		if tc.beyond {
 			continue
 		}

@@ -30,10 +30,10 @@ const (
 	defaultTimeout = 10 * time.Second
 )
 
-// read has the body of a review, 8 MiB at most. It waits for it as long as timeoutOf says.
-func read(w http.ResponseWriter, r *http.Request) ([]byte, error) {
+// read has the body of a review, 8 MiB at most, for which it waits until the timeout.
+func read(w http.ResponseWriter, r *http.Request, timeout time.Duration) ([]byte, error) {
 	// Servers can do it; what tests write to cannot.
-	_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(timeoutOf(r)))
+	_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(timeout))
 	body, err := io.ReadAll(http.MaxBytesReader(nil, r.Body, maxBody))
 	if err != nil {
 		return nil, fmt.Errorf("read the review: %w", err)

@@ -40,9 +40,6 @@ func (u unavailable) Error() string { return string(u) }
 
 func (u unavailable) Is(target error) bool { return target == errUnavailable }
 
-// stackRoom is about what an evaluation takes of a stack, in bytes.
-const stackRoom = 12 << 10
-
 const notSynced = unavailable("this replica has not read yet what its rules refer to")
 
 // growStack makes the goroutine's stack large enough for an evaluation at once. HTTP/2 has
@@ -51,7 +48,7 @@ const notSynced = unavailable("this replica has not read yet what its rules refe
 //
 //go:noinline
 func growStack() {
-	var room [stackRoom]byte
+	var room [12 << 10]byte // about what an evaluation takes
 	runtime.KeepAlive(&room)
 }
 
@@ -64,7 +61,8 @@ func (e *Engine) Handler(observer Observer) http.Handler {
 			http.Error(w, "want "+policy.AdmitPath+"<group>", http.StatusNotFound)
 			return
 		}
-		body, err := read(w, r)
+		timeout := timeoutOf(r)
+		body, err := read(w, r, timeout)
 		if err != nil {
 			http.Error(w, err.Error(), http.StatusBadRequest)
 			e.metrics.Reviews.WithLabelValues(metrics.VerdictError).Inc()
@@ -72,7 +70,7 @@ func (e *Engine) Handler(observer Observer) http.Handler {
 		}
 		// Until here it waited for the caller's bytes.
 		start := time.Now()
-		verdict, own := e.serve(w, r, group, body)
+		verdict, own := e.serve(w, r, group, body, timeout)
 		e.metrics.ReviewSeconds.Observe(time.Since(start).Seconds())
 		e.metrics.Reviews.WithLabelValues(verdict).Inc()
 		if observer != nil {
@@ -83,7 +81,7 @@ func (e *Engine) Handler(observer Observer) http.Handler {
 
 // serve answers one review of a group. own is true where this replica is the cause of a
 // failure.
-func (e *Engine) serve(w http.ResponseWriter, r *http.Request, group string, body []byte) (verdict string, own bool) {
+func (e *Engine) serve(w http.ResponseWriter, r *http.Request, group string, body []byte, timeout time.Duration) (verdict string, own bool) {
 	defer func() {
 		if cause := recover(); cause != nil {
 			http.Error(w, fmt.Sprintf("internal error: %v", cause), http.StatusInternalServerError)
@@ -96,7 +94,7 @@ func (e *Engine) serve(w http.ResponseWriter, r *http.Request, group string, bod
 		http.Error(w, err.Error(), http.StatusBadRequest)
 		return metrics.VerdictError, false
 	}
-	ctx, cancel := context.WithTimeout(r.Context(), timeoutOf(r))
+	ctx, cancel := context.WithTimeout(r.Context(), timeout)
 	defer cancel()
 	// In this order: what is read after the engine was ready has all rules.
 	ready := e.ready.Load()

@@ -23,7 +23,7 @@ const maxMistakes = 4096
 func (e *Engine) ValidateHandler() http.Handler {
 	compiler := e.compiler.WithoutCache()
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		body, err := read(w, r)
+		body, err := read(w, r, timeoutOf(r))
 		if err != nil {
 			http.Error(w, err.Error(), http.StatusBadRequest)
 			return
