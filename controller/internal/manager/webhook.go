@@ -5,15 +5,15 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"net/http"
-	"strconv"
 	"sync/atomic"
 	"time"
 
+	"github.com/go-logr/logr"
 	"k8s.io/utils/clock"
 	ctrlmanager "sigs.k8s.io/controller-runtime/pkg/manager"
-	ctrlwebhook "sigs.k8s.io/controller-runtime/pkg/webhook"
 
 	"github.com/mainstay-dev/mainstay/controller/api/v1alpha1"
 	rulecontroller "github.com/mainstay-dev/mainstay/controller/internal/controllers/rule"
@@ -24,21 +24,46 @@ import (
 	"github.com/mainstay-dev/mainstay/controller/internal/webhook"
 )
 
-// newServer is the server that API servers call. It shows the certificate that the
-// ready replica's keeper says is trusted.
-func newServer(opts Options, certificate func(*tls.ClientHelloInfo) (*tls.Certificate, error)) (ctrlwebhook.Server, error) {
-	host, text, err := net.SplitHostPort(opts.WebhookAddr)
+const (
+	// headerTimeout bounds the wait for a certificate's handshake and for what comes
+	// before the body of a request, which handlers wait for themselves.
+	headerTimeout = 10 * time.Second
+
+	// answerTimeout bounds a request as a whole: 30 s, which is the most that an API server
+	// waits, and a little.
+	answerTimeout = 35 * time.Second
+
+	// idleTimeout is longer than the 90 s of API servers, so that they are who closes a
+	// connection that was not used for long. Who writes a review to one that is being
+	// closed has it fail: an API server asks once.
+	idleTimeout = 3 * time.Minute
+
+	maxHeader = 64 << 10
+)
+
+// newServer returns the server that API servers call. It shows the certificate that the
+// ready replica's keeper says is trusted. It speaks HTTP/1.1, as API servers do to a
+// Service: one connection of HTTP/2 would have one replica do all the work
+// (https://issue.k8s.io/75791). controller-runtime's webhook.Server has none of the limits,
+// and cancels what is under way when it stops.
+func newServer(opts Options, certificate func(*tls.ClientHelloInfo) (*tls.Certificate, error), handler http.Handler) (*ctrlmanager.Server, error) {
+	listener, err := (&net.ListenConfig{}).Listen(context.Background(), "tcp", opts.WebhookAddr)
 	if err != nil {
-		return nil, fmt.Errorf("read the address of the webhook: %w", err)
+		return nil, fmt.Errorf("listen for the webhook: %w", err)
 	}
-	port, err := strconv.Atoi(text)
-	if err != nil {
-		return nil, fmt.Errorf("read the port of the webhook: %w", err)
-	}
-	return ctrlwebhook.NewServer(ctrlwebhook.Options{Host: host, Port: port, TLSOpts: []func(*tls.Config){func(c *tls.Config) {
-		c.MinVersion = tls.VersionTLS12
-		c.GetCertificate = certificate
-	}}}), nil
+	return &ctrlmanager.Server{
+		Name:            "webhook",
+		Listener:        tls.NewListener(listener, &tls.Config{MinVersion: tls.VersionTLS12, NextProtos: []string{"http/1.1"}, GetCertificate: certificate}),
+		ShutdownTimeout: &opts.ShutdownTimeout,
+		Server: &http.Server{
+			Handler:           handler,
+			ReadHeaderTimeout: headerTimeout,
+			WriteTimeout:      answerTimeout,
+			IdleTimeout:       idleTimeout,
+			MaxHeaderBytes:    maxHeader,
+			ErrorLog:          slog.NewLogLogger(logr.ToSlogHandler(opts.Log.WithName("webhook")), slog.LevelInfo),
+		},
+	}, nil
 }
 
 // certificates are what API servers are to trust; none where the webhook is off.
@@ -59,16 +84,13 @@ func (a *availability) serve(mgr ctrlmanager.Manager, opts Options, engine *webh
 	if a.health == nil {
 		return nil
 	}
-	server, err := newServer(opts, a.keeper.GetCertificate)
+	mux := http.NewServeMux()
+	mux.Handle(policy.AdmitPath, engine.Handler(a.health))
+	mux.Handle(policy.ValidatePath, engine.ValidateHandler())
+	mux.Handle(health.PathHeard, a.health)
+	server, err := newServer(opts, a.keeper.GetCertificate, a.drainer.Middleware(mux))
 	if err != nil {
 		return err
-	}
-	for path, handler := range map[string]http.Handler{
-		policy.AdmitPath:    engine.Handler(a.health),
-		policy.ValidatePath: engine.ValidateHandler(),
-		health.PathHeard:    a.health,
-	} {
-		server.Register(path, a.drainer.Middleware(handler))
 	}
 	if err := mgr.Add(server); err != nil {
 		return fmt.Errorf("add the webhook's server: %w", err)

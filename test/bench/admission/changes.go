@@ -36,7 +36,6 @@ func (b *bed) list() []change {
 		{"leader_change", true, b.changeLeader},
 		{"rotation", true, b.rotate},
 		{"leader_kill", false, b.killLeader},
-		{"serving_kill", false, b.killServing},
 	}
 }
 
@@ -109,37 +108,6 @@ func (b *bed) changeLeader(ctx context.Context) error {
 // killLeader ends it at once, which nobody is told.
 func (b *bed) killLeader(ctx context.Context) error {
 	return b.replaceLeader(ctx, (*replicas.Replica).Kill)
-}
-
-// killServing ends the replica that is asked: an API server keeps to one connection.
-func (b *bed) killServing(ctx context.Context) error {
-	before := map[*replicas.Replica]uint64{}
-	var serving *replicas.Replica
-	most := uint64(0)
-	for _, look := range []bool{false, true} {
-		for _, r := range b.replicas.Running() {
-			families, err := r.Metrics(ctx)
-			if err != nil {
-				return err
-			}
-			n := uint64(0)
-			for _, metric := range families[reviewSeconds].GetMetric() {
-				n += metric.GetHistogram().GetSampleCount()
-			}
-			if look && n-before[r] >= most {
-				serving, most = r, n-before[r]
-			}
-			before[r] = n
-		}
-		if err := b.pause(ctx, time.Second); err != nil {
-			return err
-		}
-	}
-	if err := serving.Kill(); err != nil {
-		return err
-	}
-	_, err := b.another(ctx)
-	return err
 }
 
 func (b *bed) replaceLeader(ctx context.Context, end func(*replicas.Replica) error) error {
