@@ -3,7 +3,6 @@ package webhook
 import (
 	"errors"
 	"fmt"
-	"io"
 	"maps"
 	"net/http"
 	"time"
@@ -19,27 +18,12 @@ import (
 )
 
 const (
-	// maxBody bounds a review, in bytes: an API server takes objects of 3 MiB,
-	// and a review has two of them.
-	maxBody = 8 << 20
-
 	// maxQuoted bounds what an answer repeats of a review, in bytes: a UID has 36.
 	maxQuoted = 256
 
 	// defaultTimeout is the API server's for a webhook that names none.
 	defaultTimeout = 10 * time.Second
 )
-
-// read has the body of a review, 8 MiB at most, for which it waits until the timeout.
-func read(w http.ResponseWriter, r *http.Request, timeout time.Duration) ([]byte, error) {
-	// Servers can do it; what tests write to cannot.
-	_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(timeout))
-	body, err := io.ReadAll(http.MaxBytesReader(nil, r.Body, maxBody))
-	if err != nil {
-		return nil, fmt.Errorf("read the review: %w", err)
-	}
-	return body, nil
-}
 
 // Decode has the request of a review, and its UID.
 func Decode(body []byte) (*rule.Request, types.UID, error) {

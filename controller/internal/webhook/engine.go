@@ -68,6 +68,8 @@ type Engine struct {
 	known   sync.Map // Namespaces by name, as *unstructured.Unstructured
 	// ready is true once all rules that exist were in current.
 	ready atomic.Bool
+
+	room *room
 }
 
 var _ informer.Handler = (*Engine)(nil)
@@ -99,6 +101,7 @@ func NewEngine(objects Objects, compiler *expr.Compiler, clk clock.PassiveClock,
 		rules:    map[rule.Key]*state{},
 		sources:  map[sourceKey]*source{},
 		wake:     make(chan struct{}, 1),
+		room:     newRoom(),
 	}
 	e.current.Store(&snapshot{})
 	e.change(func(c *changes) { c.rules = true })

@@ -2,7 +2,6 @@ package webhook
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -10,10 +9,7 @@ import (
 	"strings"
 	"time"
 
-	admissionv1 "k8s.io/api/admission/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/mainstay-dev/mainstay/controller/api/v1alpha1"
 	"github.com/mainstay-dev/mainstay/controller/internal/expr"
@@ -62,47 +58,54 @@ func (e *Engine) Handler(observer Observer) http.Handler {
 			return
 		}
 		timeout := timeoutOf(r)
-		body, err := read(w, r, timeout)
+		var out verdict
+		err := e.room.within(w, r, timeout, func(body []byte) {
+			// Until here it waited for the caller's bytes.
+			start := time.Now()
+			out = e.review(r.Context(), group, body, timeout)
+			e.metrics.ReviewSeconds.Observe(time.Since(start).Seconds())
+			e.metrics.Reviews.WithLabelValues(out.label).Inc()
+			if observer != nil {
+				observer.Reviewed(out.own)
+			}
+		})
 		if err != nil {
-			http.Error(w, err.Error(), http.StatusBadRequest)
 			e.metrics.Reviews.WithLabelValues(metrics.VerdictError).Inc()
-			return
+			out.reply = unread(err)
 		}
-		// Until here it waited for the caller's bytes.
-		start := time.Now()
-		verdict, own := e.serve(w, r, group, body, timeout)
-		e.metrics.ReviewSeconds.Observe(time.Since(start).Seconds())
-		e.metrics.Reviews.WithLabelValues(verdict).Inc()
-		if observer != nil {
-			observer.Reviewed(own)
-		}
+		out.write(w)
 	})
 }
 
-// serve answers one review of a group. own is true where this replica is the cause of a
+// verdict is what became of a review. own is true where this replica is the cause of a
 // failure.
-func (e *Engine) serve(w http.ResponseWriter, r *http.Request, group string, body []byte, timeout time.Duration) (verdict string, own bool) {
+type verdict struct {
+	reply
+
+	label string
+	own   bool
+}
+
+// review answers one review of a group.
+func (e *Engine) review(ctx context.Context, group string, body []byte, timeout time.Duration) (out verdict) {
 	defer func() {
 		if cause := recover(); cause != nil {
-			http.Error(w, fmt.Sprintf("internal error: %v", cause), http.StatusInternalServerError)
-			verdict, own = metrics.VerdictError, true
+			out = verdict{refusal(http.StatusInternalServerError, fmt.Sprintf("internal error: %v", cause)), metrics.VerdictError, true}
 		}
 	}()
 	growStack()
 	q, uid, err := Decode(body)
 	if err != nil {
-		http.Error(w, err.Error(), http.StatusBadRequest)
-		return metrics.VerdictError, false
+		return verdict{refusal(http.StatusBadRequest, err.Error()), metrics.VerdictError, false}
 	}
-	ctx, cancel := context.WithTimeout(r.Context(), timeout)
+	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	// In this order: what is read after the engine was ready has all rules.
 	ready := e.ready.Load()
 	rules := e.current.Load().groups[group]
 	if len(rules) == 0 && !ready {
 		// The API server does what the entry's failurePolicy says.
-		http.Error(w, notSynced.Error(), http.StatusInternalServerError)
-		return metrics.VerdictError, true
+		return verdict{refusal(http.StatusInternalServerError, notSynced.Error()), metrics.VerdictError, true}
 	}
 
 	a := &answer{}
@@ -111,36 +114,21 @@ func (e *Engine) serve(w http.ResponseWriter, r *http.Request, group string, bod
 	}
 	response, err := a.response()
 	if err != nil {
-		http.Error(w, err.Error(), http.StatusInternalServerError)
-		return metrics.VerdictError, true
+		return verdict{refusal(http.StatusInternalServerError, err.Error()), metrics.VerdictError, true}
 	}
-	if !respond(w, uid, response) {
-		return metrics.VerdictError, true
-	}
-	own = len(rules) > 0 && !ready || errors.Is(ctx.Err(), context.DeadlineExceeded)
+	out.reply = admission(uid, response)
+	out.own = len(rules) > 0 && !ready || errors.Is(ctx.Err(), context.DeadlineExceeded)
 	switch {
+	case out.code != http.StatusOK:
+		out.label, out.own = metrics.VerdictError, true
 	case a.violations > 0:
-		return metrics.VerdictDenied, own
+		out.label = metrics.VerdictDenied
 	case a.failures > 0:
-		return metrics.VerdictError, own
+		out.label = metrics.VerdictError
+	default:
+		out.label = metrics.VerdictAllowed
 	}
-	return metrics.VerdictAllowed, own
-}
-
-// respond writes the answer. It is false where that cannot be encoded.
-func respond(w http.ResponseWriter, uid types.UID, response *admissionv1.AdmissionResponse) bool {
-	response.UID = uid
-	body, err := json.Marshal(admissionv1.AdmissionReview{
-		TypeMeta: metav1.TypeMeta{APIVersion: admissionv1.SchemeGroupVersion.String(), Kind: "AdmissionReview"},
-		Response: response,
-	})
-	if err != nil {
-		http.Error(w, err.Error(), http.StatusInternalServerError)
-		return false
-	}
-	w.Header().Set("Content-Type", "application/json")
-	_, _ = w.Write(body) // whoever asked is gone
-	return true
+	return out
 }
 
 // judge has a request judged by the rules of a group.

@@ -317,7 +317,7 @@ func TestReviewsThatAreNone(t *testing.T) {
 		"another kind":     {group, []byte(`{"apiVersion": "v1", "kind": "Pod"}`), http.StatusBadRequest},
 		"no request":       {group, []byte(`{"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview"}`), http.StatusBadRequest},
 		"another version":  {group, []byte(strings.Replace(string(good), "admission.k8s.io/v1", "admission.k8s.io/v1beta1", 1)), http.StatusBadRequest},
-		"too large":        {group, []byte(strings.Replace(string(good), `"uid"`, `"x": "`+strings.Repeat("x", maxBody)+`", "uid"`, 1)), http.StatusBadRequest},
+		"too large":        {group, []byte(strings.Replace(string(good), `"uid"`, `"x": "`+strings.Repeat("x", maxBody)+`", "uid"`, 1)), http.StatusRequestEntityTooLarge},
 		"a long kind":      {group, []byte(strings.Replace(string(good), `"AdmissionReview"`, `"`+strings.Repeat("x", 1<<20)+`"`, 1)), http.StatusBadRequest},
 		"a long uid":       {group, []byte(strings.Replace(string(good), `"uid":"`, `"uid":"`+strings.Repeat("x", 1<<20), 1)), http.StatusBadRequest},
 		"a long number":    {group, []byte(`{"a": 1` + strings.Repeat("0", 1<<20) + `.0}`), http.StatusBadRequest},

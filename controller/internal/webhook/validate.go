@@ -23,29 +23,31 @@ const maxMistakes = 4096
 func (e *Engine) ValidateHandler() http.Handler {
 	compiler := e.compiler.WithoutCache()
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		body, err := read(w, r, timeoutOf(r))
-		if err != nil {
-			http.Error(w, err.Error(), http.StatusBadRequest)
-			return
+		var out reply
+		if err := e.room.within(w, r, timeoutOf(r), func(body []byte) { out = validate(compiler, body) }); err != nil {
+			out = unread(err)
 		}
-		review := admissionv1.AdmissionReview{}
-		if err := json.Unmarshal(body, &review); err != nil {
-			http.Error(w, "decode the review: "+expr.Shorten(err.Error(), maxQuoted), http.StatusBadRequest)
-			return
-		}
-		if review.Request == nil || len(review.Request.UID) > maxQuoted {
-			http.Error(w, "decode the review: it has no request, or a uid that is too long", http.StatusBadRequest)
-			return
-		}
-		response := &admissionv1.AdmissionResponse{Allowed: true}
-		if message := mistakesOf(compiler, review.Request); message != "" {
-			response.Allowed = false
-			response.Result = &metav1.Status{
-				Status: metav1.StatusFailure, Reason: metav1.StatusReasonInvalid, Code: http.StatusUnprocessableEntity, Message: message,
-			}
-		}
-		respond(w, review.Request.UID, response)
+		out.write(w)
 	})
+}
+
+// validate answers one review of a rule.
+func validate(compiler *expr.Compiler, body []byte) reply {
+	review := admissionv1.AdmissionReview{}
+	if err := json.Unmarshal(body, &review); err != nil {
+		return refusal(http.StatusBadRequest, "decode the review: "+expr.Shorten(err.Error(), maxQuoted))
+	}
+	if review.Request == nil || len(review.Request.UID) > maxQuoted {
+		return refusal(http.StatusBadRequest, "decode the review: it has no request, or a uid that is too long")
+	}
+	response := &admissionv1.AdmissionResponse{Allowed: true}
+	if message := mistakesOf(compiler, review.Request); message != "" {
+		response.Allowed = false
+		response.Result = &metav1.Status{
+			Status: metav1.StatusFailure, Reason: metav1.StatusReasonInvalid, Code: http.StatusUnprocessableEntity, Message: message,
+		}
+	}
+	return admission(review.Request.UID, response)
 }
 
 // mistakesOf says what is wrong with the rule of a request, as its conditions
