@@ -51,8 +51,9 @@ func (g *group) start(name, path string, args ...string) (*process, error) {
 	}
 	p.cmd = exec.Command(path, args...)
 	p.cmd.Dir = g.dir
-	// A component reads no configuration of the user's.
-	p.cmd.Env = append(os.Environ(), "HOME="+g.dir, "KUBECONFIG=")
+	// A component reads no configuration of the user's, and reaches nothing that takes a
+	// proxy.
+	p.cmd.Env = append(os.Environ(), "HOME="+g.dir, "KUBECONFIG=", "NO_PROXY=*")
 	p.cmd.Stdout, p.cmd.Stderr = log, log
 	g.adopt(p.cmd)
 	if err := p.cmd.Start(); err != nil {

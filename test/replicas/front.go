@@ -29,6 +29,7 @@ const dialTimeout = 10 * time.Second
 // is not ready any more.
 type Front struct {
 	lag      time.Duration
+	http2    bool
 	listener net.Listener
 	ctx      context.Context //nolint:containedctx // the Front's own life
 	cancel   context.CancelFunc
@@ -50,12 +51,12 @@ type backend struct {
 	terminating bool
 }
 
-func newFront(lag time.Duration) (*Front, error) {
+func newFront(lag time.Duration, http2 bool) (*Front, error) {
 	ports, err := cluster.FreePorts(1)
 	if err != nil {
 		return nil, fmt.Errorf("start the front: %w", err)
 	}
-	f := &Front{lag: lag, conns: map[net.Conn]struct{}{}}
+	f := &Front{lag: lag, http2: http2, conns: map[net.Conn]struct{}{}}
 	f.ctx, f.cancel = context.WithCancel(context.Background())
 	if f.listener, err = (&net.ListenConfig{}).Listen(f.ctx, "tcp", loopback(ports[0])); err != nil {
 		return nil, fmt.Errorf("start the front: %w", err)
@@ -64,8 +65,19 @@ func newFront(lag time.Duration) (*Front, error) {
 	return f, nil
 }
 
-// URL is what the API server calls.
-func (f *Front) URL() string { return "https://" + f.listener.Addr().String() }
+// Addr is where it listens.
+func (f *Front) Addr() string { return f.listener.Addr().String() }
+
+// URL is what the API server calls. It speaks HTTP/1.1 to it, as to a Service: HTTP/2 is for
+// localhost and loopback addresses, which 0.0.0.0 is none of, and yet leads to them.
+func (f *Front) URL() string {
+	_, port, _ := net.SplitHostPort(f.Addr())
+	host := "0.0.0.0"
+	if f.http2 {
+		host = "127.0.0.1"
+	}
+	return "https://" + net.JoinHostPort(host, port)
+}
 
 // Refuse has no endpoints: connections are reset, those that there are too.
 func (f *Front) Refuse() {
@@ -274,7 +286,7 @@ func (f *Front) handle(client net.Conn) {
 
 // pass copies one way until its end, or the end of the other.
 func (f *Front) pass(to, from net.Conn) {
-	buffer := make([]byte, 64<<10)
+	buffer := make([]byte, 16<<10)
 	for {
 		n, err := from.Read(buffer)
 		f.passing()

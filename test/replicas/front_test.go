@@ -66,7 +66,7 @@ func asked(conn net.Conn, patience time.Duration) string {
 
 func TestFront(t *testing.T) {
 	t.Parallel()
-	f, err := newFront(0)
+	f, err := newFront(0, false)
 	if err != nil {
 		t.Fatal(err)
 	}

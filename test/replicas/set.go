@@ -37,6 +37,8 @@ type Options struct {
 	// Lag is how long the Front goes on to send connections to a replica that was
 	// told to stop: what a Service takes to hear of it.
 	Lag time.Duration
+	// HTTP2 has the API server call as it calls its own host only: with one connection.
+	HTTP2 bool
 	// Flags are given to every replica, after those of the Set.
 	Flags []string
 }
@@ -69,7 +71,7 @@ func New(opts Options) (*Set, error) {
 		return nil, fmt.Errorf("make a client: %w", err)
 	}
 	if opts.Webhook {
-		if s.front, err = newFront(opts.Lag); err != nil {
+		if s.front, err = newFront(opts.Lag, opts.HTTP2); err != nil {
 			return nil, err
 		}
 	}

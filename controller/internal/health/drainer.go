@@ -29,7 +29,8 @@ func (d *Drainer) Check() error {
 }
 
 // Middleware serves as next does. It sends callers away once it is to: API servers keep a
-// connection for as long as it lasts, whatever became of the Service meanwhile.
+// connection for as long as it lasts, whatever became of the Service meanwhile. On HTTP/2
+// net/http sends GOAWAY for it.
 func (d *Drainer) Middleware(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
 		if d.sending.Load() {

@@ -2,7 +2,6 @@ package health
 
 import (
 	"context"
-	"io"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -54,55 +53,66 @@ func TestWedgedReplicaRecoversWithoutTraffic(t *testing.T) {
 	await("")
 }
 
+// TestSendAwayClosesConnections calls by both versions of HTTP.
 func TestSendAwayClosesConnections(t *testing.T) {
 	t.Parallel()
-	var drainer Drainer
-	var mu sync.Mutex
-	connections := map[string]bool{}
-	server := httptest.NewServer(drainer.Middleware(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
-		mu.Lock()
-		defer mu.Unlock()
-		connections[req.RemoteAddr] = true
-		_, _ = w.Write([]byte("answered"))
-	})))
-	t.Cleanup(server.Close)
-	call := func() {
-		t.Helper()
-		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, server.URL, http.NoBody)
-		if err != nil {
-			t.Fatal(err)
-		}
-		resp, err := server.Client().Do(req)
-		if err != nil {
-			t.Fatal(err)
-		}
-		answer, err := io.ReadAll(resp.Body)
-		_ = resp.Body.Close()
-		if err != nil || string(answer) != "answered" {
-			t.Fatalf("answered %q, %v", answer, err)
-		}
-	}
-	count := func() int {
-		mu.Lock()
-		defer mu.Unlock()
-		return len(connections)
-	}
-	drainer.Drain()
-	for range 5 {
-		call()
-	}
-	if count() != 1 {
-		t.Fatalf("%d connections before callers are sent away, want one that is kept", count())
-	}
-	drainer.SendAway()
-	mu.Lock()
-	clear(connections)
-	mu.Unlock()
-	for range 5 {
-		call()
-	}
-	// The first was on the connection that there was.
-	if got := count(); got != 5 {
-		t.Errorf("%d connections for 5 calls that are sent away, want one each", got)
+	for name, h2 := range map[string]bool{"HTTP/1.1": false, "HTTP/2": true} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			var drainer Drainer
+			var mu sync.Mutex
+			connections := map[string]bool{}
+			server := httptest.NewUnstartedServer(drainer.Middleware(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+				mu.Lock()
+				defer mu.Unlock()
+				connections[req.RemoteAddr] = true
+				_, _ = w.Write([]byte("answered"))
+			})))
+			server.EnableHTTP2 = h2
+			server.StartTLS()
+			t.Cleanup(server.Close)
+			call := func() {
+				t.Helper()
+				req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, server.URL, http.NoBody)
+				if err != nil {
+					t.Fatal(err)
+				}
+				resp, err := server.Client().Do(req)
+				if err != nil {
+					t.Fatal(err)
+				}
+				buf := make([]byte, 64)
+				n, _ := resp.Body.Read(buf)
+				_, _ = resp.Body.Read(buf[n:])
+				_ = resp.Body.Close()
+				if string(buf[:n]) != "answered" || (resp.ProtoMajor == 2) != h2 {
+					t.Fatalf("%s answered %q", resp.Proto, buf[:n])
+				}
+			}
+			drainer.Drain()
+			for range 5 {
+				call()
+			}
+			count := func() int {
+				mu.Lock()
+				defer mu.Unlock()
+				return len(connections)
+			}
+			if count() != 1 {
+				t.Fatalf("%d connections before callers are sent away, want one that is kept", count())
+			}
+			drainer.SendAway()
+			mu.Lock()
+			clear(connections)
+			mu.Unlock()
+			for range 5 {
+				call()
+				// The GOAWAY is on its way.
+				time.Sleep(20 * time.Millisecond)
+			}
+			if got := count(); got != 5 {
+				t.Errorf("%d connections for 5 calls that are sent away, want one each", got)
+			}
+		})
 	}
 }

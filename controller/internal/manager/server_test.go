@@ -3,6 +3,7 @@ package manager
 import (
 	"context"
 	"crypto/tls"
+	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -13,10 +14,20 @@ import (
 	"github.com/go-logr/logr"
 )
 
-// TestWebhookServer has a request be under way while the server stops. A caller that could
-// speak HTTP/2, as an API server does to its own host, gets HTTP/1.1, too.
+// TestWebhookServer has a request be under way while the server stops. API servers speak
+// HTTP/2 to their own host, and HTTP/1.1 to any other one.
 func TestWebhookServer(t *testing.T) {
 	t.Parallel()
+	for version := 1; version <= 2; version++ {
+		t.Run(fmt.Sprintf("HTTP %d", version), func(t *testing.T) {
+			t.Parallel()
+			stopWhileAsked(t, version)
+		})
+	}
+}
+
+func stopWhileAsked(t *testing.T, version int) {
+	t.Helper()
 	https := httptest.NewTLSServer(http.NotFoundHandler())
 	t.Cleanup(https.Close)
 	began := make(chan struct{}, 1)
@@ -49,7 +60,7 @@ func TestWebhookServer(t *testing.T) {
 	client := https.Client()
 	client.Timeout = 10 * time.Second
 	transport := client.Transport.(*http.Transport) //nolint:forcetypeassert // it would not compile otherwise
-	transport.TLSClientConfig.ServerName, transport.ForceAttemptHTTP2 = "example.com", true
+	transport.TLSClientConfig.ServerName, transport.ForceAttemptHTTP2 = "example.com", version == 2
 	body, writer := io.Pipe()
 	answered := make(chan error, 1)
 	go func() {
@@ -58,7 +69,7 @@ func TestWebhookServer(t *testing.T) {
 			var answer []byte
 			answer, err = io.ReadAll(response.Body)
 			_ = response.Body.Close()
-			if err == nil && (response.StatusCode != http.StatusOK || response.ProtoMajor != 1 || string(answer) != "first second") {
+			if err == nil && (response.StatusCode != http.StatusOK || response.ProtoMajor != version || string(answer) != "first second") {
 				t.Errorf("%s %s %q", response.Proto, response.Status, answer)
 			}
 		}

@@ -25,39 +25,36 @@ import (
 )
 
 const (
-	// headerTimeout bounds the wait for a certificate's handshake and for what comes
-	// before the body of a request, which handlers wait for themselves.
-	headerTimeout = 10 * time.Second
-
-	// answerTimeout bounds a request as a whole: 30 s, which is the most that an API server
-	// waits, and a little.
+	// answerTimeout bounds a handshake, and a request once its header is there: 30 s, which
+	// is the most that an API server waits, and a little.
 	answerTimeout = 35 * time.Second
 
-	// idleTimeout is longer than the 90 s of API servers, so that they are who closes a
-	// connection that was not used for long. Who writes a review to one that is being
-	// closed has it fail: an API server asks once.
+	// idleTimeout is for connections without a request, used before or not. It is longer
+	// than the 90 s of API servers, so that they are who closes one: a review that is
+	// written while this side does fails, as an API server asks once.
 	idleTimeout = 3 * time.Minute
 
 	maxHeader = 64 << 10
 )
 
 // newServer returns the server that API servers call. It shows the certificate that the
-// ready replica's keeper says is trusted. It speaks HTTP/1.1, as API servers do to a
-// Service: one connection of HTTP/2 would have one replica do all the work
-// (https://issue.k8s.io/75791). controller-runtime's webhook.Server has none of the limits,
-// and cancels what is under way when it stops.
+// ready replica's keeper says is trusted. controller-runtime's webhook.Server has none of
+// the limits, closes idle connections when API servers do, and cancels what is under way
+// when it stops.
 func newServer(opts Options, certificate func(*tls.ClientHelloInfo) (*tls.Certificate, error), handler http.Handler) (*ctrlmanager.Server, error) {
 	listener, err := (&net.ListenConfig{}).Listen(context.Background(), "tcp", opts.WebhookAddr)
 	if err != nil {
 		return nil, fmt.Errorf("listen for the webhook: %w", err)
 	}
+	// What is not over by then must not keep the rest of the program from a graceful end.
+	timeout := opts.ShutdownTimeout / 2
 	return &ctrlmanager.Server{
 		Name:            "webhook",
-		Listener:        tls.NewListener(listener, &tls.Config{MinVersion: tls.VersionTLS12, NextProtos: []string{"http/1.1"}, GetCertificate: certificate}),
-		ShutdownTimeout: &opts.ShutdownTimeout,
+		Listener:        tls.NewListener(listener, &tls.Config{MinVersion: tls.VersionTLS12, NextProtos: []string{"h2", "http/1.1"}, GetCertificate: certificate}),
+		ShutdownTimeout: &timeout,
 		Server: &http.Server{
 			Handler:           handler,
-			ReadHeaderTimeout: headerTimeout,
+			ReadHeaderTimeout: idleTimeout,
 			WriteTimeout:      answerTimeout,
 			IdleTimeout:       idleTimeout,
 			MaxHeaderBytes:    maxHeader,

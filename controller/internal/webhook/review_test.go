@@ -314,6 +314,7 @@ func TestReviewsThatAreNone(t *testing.T) {
 		want int
 	}{
 		"not JSON":         {group, []byte("no"), http.StatusBadRequest},
+		"not UTF-8":        {group, []byte("{\"a\": \"\xff\"}"), http.StatusBadRequest},
 		"another kind":     {group, []byte(`{"apiVersion": "v1", "kind": "Pod"}`), http.StatusBadRequest},
 		"no request":       {group, []byte(`{"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview"}`), http.StatusBadRequest},
 		"another version":  {group, []byte(strings.Replace(string(good), "admission.k8s.io/v1", "admission.k8s.io/v1beta1", 1)), http.StatusBadRequest},

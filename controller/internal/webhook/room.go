@@ -8,6 +8,7 @@ import (
 	"io"
 	"net/http"
 	"time"
+	"unicode/utf8"
 
 	"golang.org/x/sync/semaphore"
 )
@@ -17,18 +18,19 @@ const (
 	// and a review has two of them.
 	maxBody = 8 << 20
 
-	// maxSmall is up to which size, in bytes, a review needs no room. Those of most objects
-	// are a tenth of it; decoded it takes 6 MiB at the very most.
-	maxSmall = 64 << 10
+	// smallBody and smallDecoded are up to which sizes, in bytes, a review needs no room:
+	// as it is received, and decoded. Those of most objects are a tenth of that.
+	smallBody    = 64 << 10
+	smallDecoded = 1 << 20
 
-	// bodiesRoom and decodedRoom are what larger reviews take together, in bytes: as they
-	// are received, and as they are judged. A replica has 512 MiB.
+	// bodiesRoom and decodedRoom are what larger ones take together, in bytes. A replica
+	// has 512 MiB.
 	bodiesRoom  = 32 << 20
 	decodedRoom = 96 << 20
 )
 
 var (
-	// errNoRoom is wrapped where a review is not read for what others take.
+	// errNoRoom is wrapped where a review is not judged for what others take.
 	errNoRoom = errors.New("this replica has no room for it beside other large ones")
 	// errTooLarge is wrapped where there is never room for it.
 	errTooLarge = errors.New("it is too large")
@@ -44,64 +46,56 @@ func newRoom() *room {
 }
 
 // within reads the body of a review and does something with it. It waits for the body and
-// for room until the timeout; the room is free when it returns, so that whoever does not
-// take his answer keeps none.
-func (m *room) within(w http.ResponseWriter, r *http.Request, timeout time.Duration, do func(body []byte)) error {
-	// Servers can do it; what tests write to cannot.
-	_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(timeout))
-	length := r.ContentLength
-	if length >= 0 && length <= maxSmall {
-		body, err := read(r, length)
-		if err == nil {
-			do(body)
-		}
-		return err
-	}
-	if length > maxBody {
-		return fmt.Errorf("read the review: %w: %d bytes, want at most %d", errTooLarge, length, maxBody)
-	}
+// for room until the timeout, and refuses what takes more bytes decoded than most. The room
+// is free when it returns: whoever does not take his answer keeps none.
+func (m *room) within(w http.ResponseWriter, r *http.Request, timeout time.Duration, most int64, do func(body []byte)) error {
 	ctx, cancel := context.WithTimeout(r.Context(), timeout)
 	defer cancel()
+	// For the body alone: net/http takes the deadline away when that has been read. Servers
+	// can do it; what tests write to cannot.
+	_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(timeout))
+	var body bytes.Buffer
+	length := r.ContentLength
 	if length < 0 {
-		length = maxBody
+		length = maxBody + 1 // nobody said
 	}
-	if m.bodies.Acquire(ctx, length) != nil {
-		return fmt.Errorf("read the review: %w", errNoRoom)
+	err := read(&body, r.Body, min(length, smallBody))
+	if err == nil && length > smallBody && body.Len() == smallBody {
+		// The rest, which only who sent so much can make others wait for.
+		taken := min(length, maxBody)
+		if m.bodies.Acquire(ctx, taken) != nil {
+			return fmt.Errorf("read the review: %w", errNoRoom)
+		}
+		defer m.bodies.Release(taken)
+		err = read(&body, r.Body, min(length, maxBody+1)-smallBody)
 	}
-	defer m.bodies.Release(length)
-	body, err := read(r, length)
-	if err != nil {
-		return err
+	switch {
+	case err != nil:
+		return fmt.Errorf("read the review: %w", err)
+	case body.Len() > maxBody:
+		return fmt.Errorf("read the review: %w: want at most %d bytes", errTooLarge, maxBody)
+	case !utf8.Valid(body.Bytes()):
+		return errors.New("read the review: it is not UTF-8")
 	}
-	size := decodedSize(body)
-	if size > decodedRoom {
-		return fmt.Errorf("read the review: %w: it would take %d MiB of memory, want at most %d", errTooLarge, size>>20, decodedRoom>>20)
+	size := decodedSize(body.Bytes())
+	if size > most {
+		return fmt.Errorf("read the review: %w: it takes %d MiB of memory, want at most %d", errTooLarge, size>>20, most>>20)
 	}
-	if m.decoded.Acquire(ctx, size) != nil {
-		return fmt.Errorf("read the review: %w", errNoRoom)
+	if size > smallDecoded {
+		if m.decoded.Acquire(ctx, size) != nil {
+			return fmt.Errorf("read the review: %w", errNoRoom)
+		}
+		defer m.decoded.Release(size)
 	}
-	defer m.decoded.Release(size)
-	do(body)
+	do(body.Bytes())
 	return nil
 }
 
-// read has the body of a review: of that many bytes, or at most that many where the caller
-// did not say how many there are.
-func read(r *http.Request, length int64) (body []byte, err error) {
-	if r.ContentLength < 0 {
-		body, err = io.ReadAll(http.MaxBytesReader(nil, r.Body, length))
-	} else {
-		body = make([]byte, length)
-		_, err = io.ReadFull(r.Body, body)
-	}
-	var large *http.MaxBytesError
-	if errors.As(err, &large) {
-		err = fmt.Errorf("%w: want at most %d bytes", errTooLarge, large.Limit)
-	}
-	if err != nil {
-		return nil, fmt.Errorf("read the review: %w", err)
-	}
-	return body, nil
+// read appends so many bytes to what was read of a body, or fewer where it ends.
+func read(to *bytes.Buffer, body io.Reader, n int64) error {
+	to.Grow(int(n) + bytes.MinRead) // or it would grow after the last byte
+	_, err := to.ReadFrom(io.LimitReader(body, n))
+	return err
 }
 
 // What a part of a JSON text takes once it is decoded, in bytes: a map, the room for its
@@ -112,11 +106,18 @@ const (
 	entrySize   = 64
 	listSize    = 48
 	elementSize = 40
+
+	// mostSize is what a byte takes at most: that of {"":{"":{"":
+	mostSize = (mapSize+firstSize+entrySize)/5 + 2
 )
 
 // decodedSize estimates what a JSON text takes once it is decoded, in bytes, rather too
-// much than too little. Of a text that is not JSON it says anything.
+// much than too little. Of a text that is not JSON it says anything, and of one that is
+// small by all means the bound.
 func decodedSize(text []byte) int64 {
+	if len(text) <= smallDecoded/mostSize {
+		return smallDecoded
+	}
 	size := len(text)
 	for i := 0; i < len(text); i++ {
 		switch text[i] {

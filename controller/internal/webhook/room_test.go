@@ -4,11 +4,14 @@ import (
 	"bytes"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/http/httptrace"
 	"runtime"
 	"strings"
 	"testing"
+	"time"
 
 	utiljson "k8s.io/apimachinery/pkg/util/json"
 
@@ -25,41 +28,44 @@ func TestRoomForLargeReviews(t *testing.T) {
 	t.Parallel()
 	r := podRule("few").Validate("size(refs.pods) <= 9", "too many pods").Obj()
 	f := start(t, newFakeObjects(), r)
-	path := policy.AdmitPath + groupOf(t, r) + "?timeout=1s"
-	small, large := review(t, aPod), review(t, largePod(2*maxSmall))
-	ask := func(body []byte, known bool) (int, string) {
-		req := httptest.NewRequest(http.MethodPost, path, bytes.NewReader(body)).WithContext(t.Context())
-		if !known {
-			req.ContentLength = -1
-		}
+	group := policy.AdmitPath + groupOf(t, r)
+	small, large := review(t, aPod), review(t, largePod(2*smallBody))
+	dense := review(t, strings.Replace(aPod, "spec: {}", "spec: {x: ["+strings.Repeat("{a: 1},", 6000)+"]}", 1))
+	const wait, unsaid = "?timeout=30s", -1
+	want := func(what, query string, body []byte, length int, code int, message string) {
+		t.Helper()
+		req := httptest.NewRequest(http.MethodPost, group+query, bytes.NewReader(body)).WithContext(t.Context())
+		req.ContentLength = int64(length)
 		recorder := httptest.NewRecorder()
 		f.handler.ServeHTTP(recorder, req)
-		return recorder.Code, recorder.Body.String()
-	}
-	want := func(what string, body []byte, known bool, code int, message string) {
-		t.Helper()
-		if got, said := ask(body, known); got != code || !strings.Contains(said, message) {
-			t.Errorf("%s: HTTP %d %.200s, want %d %s", what, got, said, code, message)
+		if said := recorder.Body.String(); recorder.Code != code || !strings.Contains(said, message) {
+			t.Errorf("%s: HTTP %d %.200s, want %d %s", what, recorder.Code, said, code, message)
 		}
 	}
-	want("large", large, true, http.StatusOK, `"allowed":true`)
-	want("large, of a length that nobody said", large, false, http.StatusOK, `"allowed":true`)
-	for name, all := range map[string]interface {
-		TryAcquire(n int64) bool
-		Release(n int64)
-	}{"bodies": f.room.bodies, "decoded": f.room.decoded} {
-		n := map[string]int64{"bodies": bodiesRoom, "decoded": decodedRoom}[name]
-		if !all.TryAcquire(n) {
-			t.Fatalf("%s: a review that was answered keeps room", name)
-		}
-		want(name+" taken: large", large, true, http.StatusServiceUnavailable, "no room")
-		want(name+" taken: small", small, true, http.StatusOK, `"allowed":true`)
-		all.Release(n)
-		want(name+" free: large", large, true, http.StatusOK, `"allowed":true`)
+	const allowed = `"allowed":true`
+	want("large", wait, large, len(large), http.StatusOK, allowed)
+	want("large, of a length that nobody said", wait, large, unsaid, http.StatusOK, allowed)
+	want("dense", wait, dense, len(dense), http.StatusOK, allowed)
+	if !f.room.bodies.TryAcquire(bodiesRoom) {
+		t.Fatal("reviews that were answered keep room")
 	}
-	want("too long", bytes.Repeat([]byte(" "), maxBody+1), true, http.StatusRequestEntityTooLarge, "8388609 bytes, want at most 8388608")
-	want("too long, which nobody said", bytes.Repeat([]byte(" "), maxBody+1), false, http.StatusRequestEntityTooLarge, "want at most 8388608 bytes")
-	want("too many parts", []byte(`[`+strings.Repeat(`{"":0},`, maxBody/8)+`0]`), true, http.StatusRequestEntityTooLarge, "MiB of memory")
+	want("bodies: large", "?timeout=1s", large, len(large), http.StatusServiceUnavailable, "no room")
+	want("bodies: large, unsaid", "?timeout=1s", large, unsaid, http.StatusServiceUnavailable, "no room")
+	want("bodies: dense", wait, dense, len(dense), http.StatusOK, allowed)
+	want("bodies: small, unsaid", wait, small, unsaid, http.StatusOK, allowed)
+	f.room.bodies.Release(bodiesRoom)
+	if !f.room.decoded.TryAcquire(decodedRoom) {
+		t.Fatal("reviews that were answered keep room")
+	}
+	want("decoded: large", wait, large, len(large), http.StatusOK, allowed)
+	want("decoded: dense", "?timeout=1s", dense, len(dense), http.StatusServiceUnavailable, "no room")
+	want("decoded: small", wait, small, len(small), http.StatusOK, allowed)
+	f.room.decoded.Release(decodedRoom)
+
+	long, parts := bytes.Repeat([]byte(" "), maxBody+1), []byte(`[`+strings.Repeat(`{"":0},`, maxBody/8)+`0]`)
+	want("too long", wait, long, len(long), http.StatusRequestEntityTooLarge, "want at most 8388608 bytes")
+	want("too long, unsaid", wait, long, unsaid, http.StatusRequestEntityTooLarge, "want at most 8388608 bytes")
+	want("too many parts", wait, parts, len(parts), http.StatusRequestEntityTooLarge, "MiB of memory")
 	if f.observed.owns > 0 {
 		t.Errorf("%d of %d count as this replica's own failures: whoever sends large ones could have it be unready", f.observed.owns, f.observed.all)
 	}
@@ -68,15 +74,73 @@ func TestRoomForLargeReviews(t *testing.T) {
 	}
 }
 
-// What is said of a body's length does not have more read, or less be enough.
-func TestBodyOfAnotherLength(t *testing.T) {
-	t.Parallel()
-	for name, body := range map[string]string{"shorter": "1234", "longer": "123456"} {
-		req := httptest.NewRequest(http.MethodPost, "/", io.NopCloser(strings.NewReader(body)))
-		req.ContentLength = 5
-		if got, err := read(req, 5); len(got) > 5 || (err != nil) != (name == "shorter") {
-			t.Errorf("%s: %q, %v", name, got, err)
+// serveWithin serves by the function, within a room.
+func serveWithin(t *testing.T, timeout time.Duration, do func(*http.Request, []byte)) *httptest.Server {
+	t.Helper()
+	m := newRoom()
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if err := m.within(w, r, timeout, decodedRoom, func(body []byte) { do(r, body) }); err != nil {
+			unread(err).write(w)
 		}
+	}))
+	t.Cleanup(server.Close)
+	return server
+}
+
+// Who says that he sends much takes no room by that.
+func TestSilentCallersTakeNoRoom(t *testing.T) {
+	t.Parallel()
+	server := serveWithin(t, time.Minute, func(*http.Request, []byte) {})
+	for range 2 * bodiesRoom / maxBody {
+		conn, err := (&net.Dialer{}).DialContext(t.Context(), "tcp", server.Listener.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = conn.Close() })
+		if _, err := fmt.Fprintf(conn, "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n{", maxBody); err != nil {
+			t.Fatal(err)
+		}
+	}
+	resp, err := server.Client().Post(server.URL, "application/json", bytes.NewReader(make([]byte, 2*smallBody)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		t.Error(resp.Status)
+	}
+}
+
+// A connection is as good as before when a review took longer than it may.
+func TestConnectionAfterLateReview(t *testing.T) {
+	t.Parallel()
+	const timeout = 200 * time.Millisecond
+	late := true
+	server := serveWithin(t, timeout, func(r *http.Request, _ []byte) {
+		if late {
+			late = false
+			time.Sleep(3 * timeout)
+		}
+		if err := r.Context().Err(); err != nil {
+			t.Error(err)
+		}
+	})
+	for i := range 2 {
+		trace := &httptrace.ClientTrace{GotConn: func(info httptrace.GotConnInfo) {
+			if info.Reused != (i > 0) {
+				t.Errorf("review %d: a connection that was used: %t", i, info.Reused)
+			}
+		}}
+		req, err := http.NewRequestWithContext(httptrace.WithClientTrace(t.Context(), trace), http.MethodPost, server.URL, strings.NewReader("{}"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp, err := server.Client().Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, _ = io.Copy(io.Discard, resp.Body)
+		_ = resp.Body.Close()
 	}
 }
 
@@ -100,7 +164,7 @@ func TestDecodedSize(t *testing.T) {
 		"nested maps":  "[" + strings.Repeat(strings.Repeat(`{"":`, 100)+"0"+strings.Repeat("}", 100)+",", n/100) + "0]",
 		"nested lists": "[" + strings.Repeat(strings.Repeat(`[`, 100)+"0"+strings.Repeat("]", 100)+",", n/100) + "0]",
 		"one map":      "{" + entries.String() + `"":0}`,
-		"text":         `"` + strings.Repeat(`{\"[,:{`, n) + `"`,
+		"text":         `"` + strings.Repeat(`{\"[,:{`, 10*n) + `"`,
 	} {
 		before := live()
 		var value any

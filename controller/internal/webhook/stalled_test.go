@@ -18,28 +18,32 @@ func TestStalledBody(t *testing.T) {
 	r := few("a", 9).Obj()
 	f := start(t, newFakeObjects(), r)
 	for path, handler := range map[string]http.Handler{policy.AdmitPath + groupOf(t, r): f.handler, policy.ValidatePath: f.ValidateHandler()} {
-		server := httptest.NewServer(handler)
-		t.Cleanup(server.Close)
-		stalled, writer := io.Pipe()
-		t.Cleanup(func() { _ = writer.Close() })
-		go func() { _, _ = writer.Write([]byte(`{"apiVersion": `)) }()
+		for _, http2 := range []bool{false, true} {
+			server := httptest.NewUnstartedServer(handler)
+			server.EnableHTTP2 = http2
+			server.StartTLS()
+			t.Cleanup(server.Close)
+			stalled, writer := io.Pipe()
+			t.Cleanup(func() { _ = writer.Close() })
+			go func() { _, _ = writer.Write([]byte(`{"apiVersion": `)) }()
 
-		began := time.Now()
-		req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, server.URL+path+"?timeout=1s", stalled)
-		if err != nil {
-			t.Fatal(err)
-		}
-		response, err := server.Client().Do(req)
-		if err != nil {
-			t.Fatalf("%s: %v", path, err)
-		}
-		answer, err := io.ReadAll(response.Body)
-		_ = response.Body.Close()
-		if err != nil || response.StatusCode != http.StatusBadRequest || !strings.Contains(string(answer), "timeout") {
-			t.Errorf("%s: HTTP %d %s, %v", path, response.StatusCode, answer, err)
-		}
-		if took := time.Since(began); took > 20*time.Second {
-			t.Errorf("%s: answered after %s", path, took)
+			began := time.Now()
+			req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, server.URL+path+"?timeout=1s", stalled)
+			if err != nil {
+				t.Fatal(err)
+			}
+			response, err := server.Client().Do(req)
+			if err != nil {
+				t.Fatalf("%s, HTTP/2 %t: %v", path, http2, err)
+			}
+			answer, err := io.ReadAll(response.Body)
+			_ = response.Body.Close()
+			if err != nil || response.StatusCode != http.StatusBadRequest || !strings.Contains(string(answer), "timeout") {
+				t.Errorf("%s, HTTP/2 %t: HTTP %d %s, %v", path, http2, response.StatusCode, answer, err)
+			}
+			if took := time.Since(began); took > 20*time.Second {
+				t.Errorf("%s, HTTP/2 %t: answered after %s", path, http2, took)
+			}
 		}
 	}
 }

@@ -3,9 +3,12 @@ package webhook
 import (
 	"encoding/json"
 	"net/http"
+	"slices"
 	"strings"
+	"unicode/utf8"
 
 	admissionv1 "k8s.io/api/admission/v1"
+	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
@@ -15,8 +18,20 @@ import (
 	"github.com/mainstay-dev/mainstay/controller/internal/rule"
 )
 
-// maxMistakes bounds what is said of a rule that does not compile, in bytes.
-const maxMistakes = 4096
+const (
+	// maxMistakes bounds what is said of a rule that does not compile, in bytes.
+	maxMistakes = 4096
+
+	// maxRule bounds what the review of a rule takes in memory, in bytes, by the estimate
+	// for any JSON; the structs of rules take up to three times that.
+	maxRule = 16 << 20
+
+	// maxItems and maxExpression are the schema's bounds on lists and on the length of an
+	// expression. The API server asks about what keeps to them; others could have this
+	// replica compile for as long as they like.
+	maxItems      = 64
+	maxExpression = 8192
+)
 
 // ValidateHandler compiles rules that are applied. It fails open: what it
 // cannot decode is admitted, and the condition of the rule says the rest.
@@ -24,7 +39,7 @@ func (e *Engine) ValidateHandler() http.Handler {
 	compiler := e.compiler.WithoutCache()
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		var out reply
-		if err := e.room.within(w, r, timeoutOf(r), func(body []byte) { out = validate(compiler, body) }); err != nil {
+		if err := e.room.within(w, r, timeoutOf(r), maxRule, func(body []byte) { out = validate(compiler, body) }); err != nil {
 			out = unread(err)
 		}
 		out.write(w)
@@ -66,8 +81,8 @@ func mistakesOf(compiler *expr.Compiler, q *admissionv1.AdmissionRequest) (messa
 	if json.Unmarshal(q.Object.Raw, &obj) != nil || obj.DeletionTimestamp != nil {
 		return ""
 	}
-	if obj.Spec.Suspend {
-		// A rule that came to be with mistakes can be taken out, too.
+	// A rule that came to be with mistakes can be taken out, too.
+	if obj.Spec.Suspend || !storable(&obj.Spec) {
 		return ""
 	}
 	if q.Operation == admissionv1.Update && json.Unmarshal(q.OldObject.Raw, &old) == nil && equality.Semantic.DeepEqual(old.Spec, obj.Spec) {
@@ -92,4 +107,19 @@ func mistakesOf(compiler *expr.Compiler, q *admissionv1.AdmissionRequest) (messa
 		}
 	}
 	return expr.Shorten(strings.Join(lines, "; "), maxMistakes)
+}
+
+// storable says whether a spec keeps to the bounds of the schema that matter to how long it
+// takes to compile.
+func storable(s *v1alpha1.RuleSpec) bool {
+	match := &s.MatchConstraints
+	if max(len(s.MatchConditions), len(s.Variables), len(s.Validations), len(s.References), len(match.ResourceRules), len(match.ExcludeResourceRules)) > maxItems {
+		return false
+	}
+	long := func(expression string) bool { return utf8.RuneCountInString(expression) > maxExpression }
+	return !slices.ContainsFunc(s.MatchConditions, func(c admissionregistrationv1.MatchCondition) bool { return long(c.Expression) }) &&
+		!slices.ContainsFunc(s.Variables, func(v admissionregistrationv1.Variable) bool { return long(v.Expression) }) &&
+		!slices.ContainsFunc(s.Validations, func(v admissionregistrationv1.Validation) bool {
+			return long(v.Expression) || long(v.MessageExpression)
+		})
 }

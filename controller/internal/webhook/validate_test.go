@@ -39,6 +39,10 @@ func TestValidate(t *testing.T) {
 	for range 60 {
 		long.Validate("nothing", "")
 	}
+	many, lengthy := podRule("a"), podRule("a").Validate("nothing"+strings.Repeat(" ", maxExpression), "").Obj()
+	for range maxItems + 1 {
+		many.Validate("nothing", "")
+	}
 	tenant := builders.MakeRule("shop", "a").Modes(v1alpha1.ModeAdmission).Match("", "v1", "pods").Refer("pods", "v1", "Pod").Validate("false", "").
 		MessageExpression("string(refs.pods.size())").Obj()
 	const mistakes = `spec.matchConditions[0].expression: Invalid value: "1": must evaluate to bool but got int; ` +
@@ -55,6 +59,8 @@ func TestValidate(t *testing.T) {
 		"is being deleted": {admissionv1.AdmissionRequest{Operation: "UPDATE", Kind: kind("ClusterRule"), Object: raw(gone), OldObject: raw(good)}, ""},
 		"deleted":          {admissionv1.AdmissionRequest{Operation: "DELETE", Kind: kind("ClusterRule"), OldObject: raw(bad)}, ""},
 		"its status":       {admissionv1.AdmissionRequest{Operation: "UPDATE", SubResource: "status", Kind: kind("ClusterRule"), Object: raw(bad)}, ""},
+		"too many items":   {admissionv1.AdmissionRequest{Operation: "CREATE", Kind: kind("ClusterRule"), Object: raw(many.Obj())}, ""},
+		"too long":         {admissionv1.AdmissionRequest{Operation: "CREATE", Kind: kind("ClusterRule"), Object: raw(lengthy)}, ""},
 		"not decodable":    {admissionv1.AdmissionRequest{Operation: "CREATE", Kind: kind("ClusterRule"), Object: runtime.RawExtension{Raw: []byte(`{"spec": 1}`)}}, ""},
 		"another kind":     {admissionv1.AdmissionRequest{Operation: "CREATE", Kind: kind("Lifeline"), Object: raw(bad)}, ""},
 		"cannot be enforced": {

@@ -92,7 +92,7 @@ func (b *bed) prepare(ctx context.Context, program string) error {
 	if b.unmatched, err = b.load(cfg, path+"/serviceaccounts", account); err != nil {
 		return err
 	}
-	b.replicas, err = replicas.New(replicas.Options{Cluster: b.cluster, Program: program, Webhook: true, Lag: lag})
+	b.replicas, err = replicas.New(replicas.Options{Cluster: b.cluster, Program: program, Webhook: true, Lag: lag, HTTP2: !b.http1})
 	if err != nil {
 		return err
 	}

@@ -8,7 +8,6 @@ import (
 	"maps"
 	"net"
 	"slices"
-	"strings"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -36,6 +35,7 @@ func (b *bed) list() []change {
 		{"leader_change", true, b.changeLeader},
 		{"rotation", true, b.rotate},
 		{"leader_kill", false, b.killLeader},
+		{"serving_kill", false, b.killServing},
 	}
 }
 
@@ -110,6 +110,38 @@ func (b *bed) killLeader(ctx context.Context) error {
 	return b.replaceLeader(ctx, (*replicas.Replica).Kill)
 }
 
+// killServing ends the replica that is asked most: on HTTP/2 an API server keeps to one
+// connection.
+func (b *bed) killServing(ctx context.Context) error {
+	before := map[*replicas.Replica]uint64{}
+	var serving *replicas.Replica
+	most := uint64(0)
+	for _, look := range []bool{false, true} {
+		for _, r := range b.replicas.Running() {
+			families, err := r.Metrics(ctx)
+			if err != nil {
+				return err
+			}
+			n := uint64(0)
+			for _, metric := range families[reviewSeconds].GetMetric() {
+				n += metric.GetHistogram().GetSampleCount()
+			}
+			if look && n-before[r] >= most {
+				serving, most = r, n-before[r]
+			}
+			before[r] = n
+		}
+		if err := b.pause(ctx, time.Second); err != nil {
+			return err
+		}
+	}
+	if err := serving.Kill(); err != nil {
+		return err
+	}
+	_, err := b.another(ctx)
+	return err
+}
+
 func (b *bed) replaceLeader(ctx context.Context, end func(*replicas.Replica) error) error {
 	ctx, cancel := context.WithTimeout(ctx, within)
 	defer cancel()
@@ -154,7 +186,7 @@ func (b *bed) rotate(ctx context.Context) error {
 // served is the signature of the certificate that the Front's next replica serves.
 func (b *bed) served(ctx context.Context) (string, error) {
 	dialer := tls.Dialer{NetDialer: &net.Dialer{Timeout: slow}, Config: &tls.Config{InsecureSkipVerify: true}} // it is only looked at
-	conn, err := dialer.DialContext(ctx, "tcp", strings.TrimPrefix(b.replicas.Front().URL(), "https://"))
+	conn, err := dialer.DialContext(ctx, "tcp", b.replicas.Front().Addr())
 	if err != nil {
 		return "", fmt.Errorf("look at the certificate: %w", err)
 	}

@@ -37,6 +37,7 @@ type options struct {
 	length time.Duration
 	runs   int
 	strict bool
+	http1  bool
 	only   string
 	out    io.Writer
 }
@@ -47,6 +48,7 @@ func run(ctx context.Context, args []string, out io.Writer) (err error) {
 	flags.IntVar(&opts.rate, "rate", 500, "requests per second")
 	flags.DurationVar(&opts.length, "for", 10*time.Second, "how long each measurement of latency takes")
 	flags.IntVar(&opts.runs, "runs", 3, "how often latency is measured without and with rules")
+	flags.BoolVar(&opts.http1, "http1", false, "have the API server call as it calls a Service, over HTTP/1.1, instead of over HTTP/2 as its own host: beyond 25 calls at once each is a connection of its own")
 	flags.StringVar(&opts.only, "only", "", "latency or changes, for one half alone")
 	flags.BoolVar(&opts.strict, "strict", false, "fail where a request is lost or takes over 1 s while replicas are rolled or certificates rotated")
 	dir := flags.String("out", "build/bench", "folder for admission.json")
