@@ -42,7 +42,7 @@ const (
 // the limits, closes idle connections when API servers do, and cancels what is under way
 // when it stops.
 func newServer(opts Options, certificate func(*tls.ClientHelloInfo) (*tls.Certificate, error), handler http.Handler) (*ctrlmanager.Server, error) {
-	listener, err := (&net.ListenConfig{}).Listen(context.Background(), "tcp", opts.WebhookAddr)
+	listener, err := net.Listen("tcp", opts.WebhookAddr) //nolint:noctx // there is nothing to wait for
 	if err != nil {
 		return nil, fmt.Errorf("listen for the webhook: %w", err)
 	}

@@ -57,12 +57,12 @@ func (e *Engine) Handler(observer Observer) http.Handler {
 			http.Error(w, "want "+policy.AdmitPath+"<group>", http.StatusNotFound)
 			return
 		}
-		timeout := timeoutOf(r)
+		ctx, timeout := r.Context(), timeoutOf(r)
 		var out verdict
 		err := e.room.within(w, r, timeout, decodedRoom, func(body []byte) {
 			// Until here it waited for the caller's bytes.
 			start := time.Now()
-			out = e.review(r.Context(), group, body, timeout)
+			out = e.review(ctx, group, body, timeout)
 			e.metrics.ReviewSeconds.Observe(time.Since(start).Seconds())
 			e.metrics.Reviews.WithLabelValues(out.label).Inc()
 			if observer != nil {
