@@ -104,8 +104,8 @@ func (e *env) wedged(t *testing.T) {
 	e.inForce(t)
 }
 
-// oneWedged: the API server's connection stays with the replica that it has, ready or
-// not, until that answers a ping no more or its kubelet starts it anew.
+// oneWedged: a connection of the API server stays with the replica that it leads to, ready
+// or not, until a call on it is out of time or the replica's kubelet starts it anew.
 func (e *env) oneWedged(t *testing.T) {
 	leader, err := e.replicas.AwaitLeader(t.Context())
 	if err != nil {

@@ -93,7 +93,7 @@ func (a authority) serving(t *testing.T, ends time.Time) tls.Certificate {
 	template := &x509.Certificate{
 		SerialNumber: big.NewInt(time.Now().UnixNano()), Subject: pkix.Name{CommonName: "mainstay-webhook"},
 		NotBefore: ends.Add(-24 * time.Hour), NotAfter: ends,
-		DNSNames: []string{"mainstay-webhook.mainstay-system.svc"}, IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
+		DNSNames: []string{"mainstay-webhook.mainstay-system.svc"}, IPAddresses: []net.IP{net.IPv4zero},
 		KeyUsage: x509.KeyUsageDigitalSignature, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
 	}
 	leaf := signed(t, template, a.cert, key.Public(), a.key)

@@ -53,12 +53,12 @@ func newServer(opts Options, certificate func(*tls.ClientHelloInfo) (*tls.Certif
 		Listener:        tls.NewListener(listener, &tls.Config{MinVersion: tls.VersionTLS12, NextProtos: []string{"h2", "http/1.1"}, GetCertificate: certificate}),
 		ShutdownTimeout: &timeout,
 		Server: &http.Server{
-			Handler:           handler,
-			ReadHeaderTimeout: idleTimeout,
-			WriteTimeout:      answerTimeout,
-			IdleTimeout:       idleTimeout,
-			MaxHeaderBytes:    maxHeader,
-			ErrorLog:          slog.NewLogLogger(logr.ToSlogHandler(opts.Log.WithName("webhook")), slog.LevelInfo),
+			Handler:        handler,
+			ReadTimeout:    idleTimeout,
+			WriteTimeout:   answerTimeout,
+			IdleTimeout:    idleTimeout,
+			MaxHeaderBytes: maxHeader,
+			ErrorLog:       slog.NewLogLogger(logr.ToSlogHandler(opts.Log.WithName("webhook")), slog.LevelInfo),
 		},
 	}, nil
 }

@@ -101,7 +101,7 @@ func NewEngine(objects Objects, compiler *expr.Compiler, clk clock.PassiveClock,
 		rules:    map[rule.Key]*state{},
 		sources:  map[sourceKey]*source{},
 		wake:     make(chan struct{}, 1),
-		room:     newRoom(),
+		room:     newRoom(bodiesRoom, decodedRoom),
 	}
 	e.current.Store(&snapshot{})
 	e.change(func(c *changes) { c.rules = true })

@@ -59,8 +59,8 @@ func (e *Engine) Handler(observer Observer) http.Handler {
 		}
 		ctx, timeout := r.Context(), timeoutOf(r)
 		var out verdict
-		err := e.room.within(w, r, timeout, decodedRoom, func(body []byte) {
-			// Until here it waited for the caller's bytes.
+		err := e.room.within(w, r, timeout, func(body []byte) {
+			// Until here it waited for the caller's bytes, and for room.
 			start := time.Now()
 			out = e.review(ctx, group, body, timeout)
 			e.metrics.ReviewSeconds.Observe(time.Since(start).Seconds())

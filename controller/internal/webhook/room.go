@@ -23,10 +23,11 @@ const (
 	smallBody    = 64 << 10
 	smallDecoded = 1 << 20
 
-	// bodiesRoom and decodedRoom are what larger ones take together, in bytes. A replica
-	// has 512 MiB.
+	// bodiesRoom and decodedRoom are what larger ones take together, in bytes, and ruleRoom
+	// what those of rules do, of either. A replica has 512 MiB.
 	bodiesRoom  = 32 << 20
 	decodedRoom = 96 << 20
+	ruleRoom    = 8 << 20
 )
 
 var (
@@ -39,26 +40,32 @@ var (
 // room bounds the memory that large reviews take together. Small ones never wait for it.
 type room struct {
 	bodies, decoded *semaphore.Weighted
+	// most is all of decoded.
+	most int64
 }
 
-func newRoom() *room {
-	return &room{bodies: semaphore.NewWeighted(bodiesRoom), decoded: semaphore.NewWeighted(decodedRoom)}
+// newRoom has so many bytes for bodies, 8 MiB at least, and for what they are decoded.
+func newRoom(bodies, decoded int64) *room {
+	return &room{bodies: semaphore.NewWeighted(bodies), decoded: semaphore.NewWeighted(decoded), most: decoded}
 }
 
 // within reads the body of a review and does something with it. It waits for the body and
-// for room until the timeout, and refuses what takes more bytes decoded than most. The room
-// is free when it returns: whoever does not take his answer keeps none.
-func (m *room) within(w http.ResponseWriter, r *http.Request, timeout time.Duration, most int64, do func(body []byte)) error {
+// for room until the timeout. The room is free when it returns: whoever does not take his
+// answer keeps none.
+func (m *room) within(w http.ResponseWriter, r *http.Request, timeout time.Duration, do func(body []byte)) error {
+	length := r.ContentLength
+	if length > maxBody {
+		return fmt.Errorf("read the review: %w: want at most %d bytes", errTooLarge, maxBody)
+	}
+	if length < 0 {
+		length = maxBody + 1 // nobody said
+	}
 	ctx, cancel := context.WithTimeout(r.Context(), timeout)
 	defer cancel()
 	// For the body alone: net/http takes the deadline away when that has been read. Servers
 	// can do it; what tests write to cannot.
 	_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(timeout))
 	var body bytes.Buffer
-	length := r.ContentLength
-	if length < 0 {
-		length = maxBody + 1 // nobody said
-	}
 	err := read(&body, r.Body, min(length, smallBody))
 	if err == nil && length > smallBody && body.Len() == smallBody {
 		// The rest, which only who sent so much can make others wait for.
@@ -67,7 +74,7 @@ func (m *room) within(w http.ResponseWriter, r *http.Request, timeout time.Durat
 			return fmt.Errorf("read the review: %w", errNoRoom)
 		}
 		defer m.bodies.Release(taken)
-		err = read(&body, r.Body, min(length, maxBody+1)-smallBody)
+		err = read(&body, r.Body, length-smallBody)
 	}
 	switch {
 	case err != nil:
@@ -78,8 +85,8 @@ func (m *room) within(w http.ResponseWriter, r *http.Request, timeout time.Durat
 		return errors.New("read the review: it is not UTF-8")
 	}
 	size := decodedSize(body.Bytes())
-	if size > most {
-		return fmt.Errorf("read the review: %w: it takes %d MiB of memory, want at most %d", errTooLarge, size>>20, most>>20)
+	if size > m.most {
+		return fmt.Errorf("read the review: %w: it takes %d MiB of memory, want at most %d", errTooLarge, size>>20, m.most>>20)
 	}
 	if size > smallDecoded {
 		if m.decoded.Acquire(ctx, size) != nil {

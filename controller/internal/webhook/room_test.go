@@ -77,9 +77,9 @@ func TestRoomForLargeReviews(t *testing.T) {
 // serveWithin serves by the function, within a room.
 func serveWithin(t *testing.T, timeout time.Duration, do func(*http.Request, []byte)) *httptest.Server {
 	t.Helper()
-	m := newRoom()
+	m := newRoom(bodiesRoom, decodedRoom)
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if err := m.within(w, r, timeout, decodedRoom, func(body []byte) { do(r, body) }); err != nil {
+		if err := m.within(w, r, timeout, func(body []byte) { do(r, body) }); err != nil {
 			unread(err).write(w)
 		}
 	}))
@@ -101,7 +101,9 @@ func TestSilentCallersTakeNoRoom(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	resp, err := server.Client().Post(server.URL, "application/json", bytes.NewReader(make([]byte, 2*smallBody)))
+	client := server.Client()
+	client.Timeout = 20 * time.Second // those wait for a minute
+	resp, err := client.Post(server.URL, "application/json", bytes.NewReader(make([]byte, 2*smallBody)))
 	if err != nil {
 		t.Fatal(err)
 	}

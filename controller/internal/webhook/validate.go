@@ -22,9 +22,10 @@ const (
 	// maxMistakes bounds what is said of a rule that does not compile, in bytes.
 	maxMistakes = 4096
 
-	// maxRule bounds what the review of a rule takes in memory, in bytes, by the estimate
-	// for any JSON; the structs of rules take up to three times that.
-	maxRule = 16 << 20
+	// maxParts bounds what the parts of a review of a rule take in memory, in bytes, by the
+	// estimate for any JSON. The largest rules have much text and few parts; a part can take
+	// twenty times as much when it is found to be wrong.
+	maxParts = 1 << 20
 
 	// maxItems and maxExpression are the schema's bounds on lists and on the length of an
 	// expression. The API server asks about what keeps to them; others could have this
@@ -36,10 +37,10 @@ const (
 // ValidateHandler compiles rules that are applied. It fails open: what it
 // cannot decode is admitted, and the condition of the rule says the rest.
 func (e *Engine) ValidateHandler() http.Handler {
-	compiler := e.compiler.WithoutCache()
+	compiler, room := e.compiler.WithoutCache(), newRoom(ruleRoom, ruleRoom)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		var out reply
-		if err := e.room.within(w, r, timeoutOf(r), maxRule, func(body []byte) { out = validate(compiler, body) }); err != nil {
+		if err := room.within(w, r, timeoutOf(r), func(body []byte) { out = validate(compiler, body) }); err != nil {
 			out = unread(err)
 		}
 		out.write(w)
@@ -48,6 +49,9 @@ func (e *Engine) ValidateHandler() http.Handler {
 
 // validate answers one review of a rule.
 func validate(compiler *expr.Compiler, body []byte) reply {
+	if decodedSize(body)-int64(len(body)) > maxParts {
+		return refusal(http.StatusRequestEntityTooLarge, "decode the review: it has too many parts for that of a rule")
+	}
 	review := admissionv1.AdmissionReview{}
 	if err := json.Unmarshal(body, &review); err != nil {
 		return refusal(http.StatusBadRequest, "decode the review: "+expr.Shorten(err.Error(), maxQuoted))

@@ -2,6 +2,7 @@ package webhook
 
 import (
 	"encoding/json"
+	"net/http"
 	"strings"
 	"testing"
 
@@ -96,6 +97,10 @@ func TestValidate(t *testing.T) {
 				t.Errorf("got  %s\nwant %s", got, tc.want)
 			}
 		})
+	}
+	parts := `{"request": {"object": {"spec": {"matchConstraints": {"objectSelector": {"matchExpressions": [null` + strings.Repeat(",null", 50_000) + `]}}}}}}`
+	if code, _ := post(t, f.ValidateHandler(), policy.ValidatePath, []byte(parts)); code != http.StatusRequestEntityTooLarge {
+		t.Errorf("a rule of many parts: HTTP %d", code)
 	}
 	response := ask(t, &admissionv1.AdmissionRequest{Operation: "CREATE", Kind: kind("ClusterRule"), Object: raw(long.Obj())})
 	if message := response.Result.Message; len(message) > maxMistakes || !strings.HasSuffix(message, "…") {
