@@ -44,10 +44,16 @@ func (s *suite) incident(t *testing.T) {
 	}
 	s.commit(t, "before")
 	s.awaitLive(t, "before", time.Minute)
-	_, applied, err := kustomizationSays(ctx, s.client, s.tracked)
-	if err != nil {
-		t.Fatal(err)
-	}
+	// What it applied is live a moment before it says so.
+	var applied string
+	eventually(t, time.Minute, "the Kustomization says what it applied", func(ctx context.Context) (bool, string) {
+		status, message, err := kustomizationSays(ctx, s.client, s.tracked)
+		if err != nil {
+			return false, err.Error()
+		}
+		applied = message
+		return status == "True", message
+	})
 
 	fault, err := faults.Named("clusterip-broken")
 	if err != nil {
