@@ -56,6 +56,7 @@ func (p place) mistake(kind Kind, value, message string) *Error {
 type compilation struct {
 	requestsOnly        bool
 	noRefsInMessages    bool
+	plain               *cel.Env
 	matchEnvs, ruleEnvs environments
 	variablesType       *apiservercel.DeclType
 	reads               *reads
@@ -65,6 +66,7 @@ type compilation struct {
 func (c *Compiler) compile(source *Source) (*Program, Errors) {
 	work := &compilation{
 		requestsOnly:  source.RequestsOnly,
+		plain:         c.plain,
 		matchEnvs:     c.matchEnvs,
 		variablesType: apiservercel.NewObjectType(variablesTypeName, map[string]*apiservercel.DeclField{}),
 		reads:         newReads(source.Refs, c.base.HasFunction),
@@ -180,6 +182,10 @@ func (w *compilation) expression(envs environments, at place, text string) (step
 		w.fail(at.mistake(Required, text, "must be given"))
 		return step{}, nil
 	}
+	if mistake := w.bounded(at, text); mistake != nil {
+		w.fail(mistake)
+		return step{}, nil
+	}
 	checked, issues := envs.full.Compile(text)
 	if issues.Err() != nil {
 		w.fail(issueOf(at, text, issues.Errors()))
@@ -187,6 +193,10 @@ func (w *compilation) expression(envs environments, at place, text string) (step
 	}
 	if at.want != nil && !checked.OutputType().IsExactType(at.want) {
 		w.fail(at.mistake(Invalid, text, fmt.Sprintf("must evaluate to %s but got %s", at.want, checked.OutputType())))
+		return step{}, nil
+	}
+	if hasCompositeKey(checked.OutputType()) {
+		w.fail(at.mistake(Invalid, text, fmt.Sprintf("must not evaluate to %s: the keys of a map are no lists or maps", checked.OutputType())))
 		return step{}, nil
 	}
 	if mistake := w.follow(at, text, checked); mistake != nil {
@@ -208,13 +218,16 @@ func (w *compilation) expression(envs environments, at place, text string) (step
 // a real request has.
 func (w *compilation) follow(at place, text string, checked *cel.Ast) *Error {
 	native := checked.NativeRep()
-	w.reads.requestUses, w.reads.refUses = w.reads.requestUses[:0], w.reads.refUses[:0]
+	w.reads.requestUses, w.reads.refUses, w.reads.variablesUses = w.reads.requestUses[:0], w.reads.refUses[:0], w.reads.variablesUses[:0]
 	value := w.reads.follow(native.Expr(), nil)
 	mistakeAt := func(id int64, message string) *Error {
 		mistake := at.mistake(Invalid, text, message)
 		location := native.SourceInfo().GetStartLocation(id)
 		mistake.Line, mistake.Column = location.Line(), location.Column()+1
 		return mistake
+	}
+	if len(w.reads.variablesUses) > 0 {
+		return mistakeAt(w.reads.variablesUses[0], variablesWhole)
 	}
 	if at.field == "messageExpression" && w.noRefsInMessages && len(w.reads.refUses) > 0 {
 		return mistakeAt(w.reads.refUses[0], refsInMessage)
@@ -280,6 +293,10 @@ func IsIdentifier(name string) bool {
 
 // onlyRequests ends messages about what an object that exists does not have.
 const onlyRequests = " has no meaning outside admission: only a rule whose modes are [Admission] may use it"
+
+// variablesWhole refuses what a variable could read itself by, without end: the API server
+// would, too, until its stack is full.
+const variablesWhole = "variables can only be used by name, as in variables.x"
 
 // refsInMessage refuses a message that would show what its author may not read.
 const refsInMessage = "refs cannot be used here: the message of a namespaced Rule with mode Admission would show objects that its author may not read"

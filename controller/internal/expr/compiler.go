@@ -15,6 +15,8 @@ type Compiler struct {
 	matchEnvs, requestEnvs environments
 	// base is what the API server has.
 	base *cel.Env
+	// plain parses as it does, and expands no macro.
+	plain *cel.Env
 	// cache is nil where nothing is remembered.
 	cache *lru.Cache[string, compiled]
 
@@ -44,6 +46,9 @@ func NewCompiler(entries int) (*Compiler, error) {
 	if c.requestEnvs, err = newEnvironments(authorizerVariables()...); err != nil {
 		return nil, err
 	}
+	if c.plain, err = c.matchEnvs.full.Extend(cel.ClearMacros()); err != nil {
+		return nil, fmt.Errorf("leaving the macros out of the CEL environment: %w", err)
+	}
 	c.cache, err = lru.NewWithEvict(entries, func(string, compiled) { c.evictions.Add(1) })
 	if err != nil {
 		return nil, fmt.Errorf("making a cache of %d compiled texts: %w", entries, err)
@@ -54,7 +59,7 @@ func NewCompiler(entries int) (*Compiler, error) {
 // WithoutCache returns a Compiler that remembers nothing: for texts of whoever sends them,
 // which would fill the memory and push out those that are used.
 func (c *Compiler) WithoutCache() *Compiler {
-	return &Compiler{matchEnvs: c.matchEnvs, requestEnvs: c.requestEnvs, base: c.base}
+	return &Compiler{matchEnvs: c.matchEnvs, requestEnvs: c.requestEnvs, base: c.base, plain: c.plain}
 }
 
 // Compile returns the program of a source, or everything that is wrong with it.

@@ -152,6 +152,8 @@ type memo struct {
 	phase int
 	// uses are the variables that it selected.
 	uses []int
+	// defining says that it is being evaluated.
+	defining bool
 }
 
 func (e *evaluation) judge() Result {
@@ -365,6 +367,11 @@ func (e *evaluation) variable(i int) ref.Val {
 		e.charge(i)
 		return m.val
 	}
+	if m.defining {
+		// It does not compile; without end it would take the process.
+		return types.NewErr("variable %s refers to itself", e.program.variables[i].name)
+	}
+	m.defining = true
 	outer := e.current
 	e.current = i
 	m.val, m.cost = e.define(&e.program.variables[i])

@@ -96,6 +96,9 @@ type reads struct {
 	// that only a real request has.
 	requestUses []requestUse
 
+	// variablesUses are where variables is used as a whole.
+	variablesUses []int64
+
 	// refUses are where refs, or a variable that uses them, is used, and
 	// refVariables those variables.
 	refUses      []int64
@@ -199,12 +202,7 @@ func (r *reads) ident(e ast.Expr, scope *locals) places {
 		r.usesNamespace = true
 		return places{nodes: []*node{r.namespace}}
 	case variablesVar:
-		for _, value := range r.variables {
-			value.whole()
-		}
-		if len(r.refVariables) > 0 {
-			r.refUses = append(r.refUses, e.ID())
-		}
+		r.variablesUses = append(r.variablesUses, e.ID())
 	case refsVar:
 		r.refUses = append(r.refUses, e.ID())
 		r.beyond[refsVar] = true
@@ -245,11 +243,10 @@ func (r *reads) rootField(id int64, operand ast.Expr, name string, scope *locals
 	}
 	switch root {
 	case variablesVar:
-		value, ok := r.variables[fieldName(name)]
 		if r.refVariables[fieldName(name)] {
 			r.refUses = append(r.refUses, id)
 		}
-		return value, ok
+		return r.variables[fieldName(name)], true
 	case refsVar:
 		n, ok := r.refs[fieldName(name)]
 		if !ok {

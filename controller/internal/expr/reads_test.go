@@ -50,7 +50,6 @@ func TestReads(t *testing.T) {
 		"alias of an alias":      {source: source("variables.t.b == 1").with("s", "object.spec").with("t", "variables.s.a"), want: []string{".spec.a.b"}},
 		"alias used whole":       {source: source("variables.s == 1").with("s", "object.spec"), want: []string{".spec"}},
 		"computed variable":      {source: source("variables.n > 1").with("n", "object.spec.a + object.spec.b"), want: []string{".spec.a", ".spec.b"}},
-		"variables as a whole":   {source: source("dyn(variables) == 1").with("s", "object.spec"), want: []string{".spec"}},
 		"message":                {source: source("true").saying("'x' + object.metadata.annotations.note"), want: []string{".metadata.annotations.note"}},
 		"condition":              {source: source("true").when("a", "object.a == 1"), want: []string{".a"}},
 		"nothing":                {source: source("request.name == 'x'"), want: nil},

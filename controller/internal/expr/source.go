@@ -25,6 +25,21 @@ type Source struct {
 	NoRefsInMessages bool
 }
 
+// Characters is how long all expressions are together, in bytes.
+func (s *Source) Characters() int {
+	n := 0
+	for i := range s.MatchConditions {
+		n += len(s.MatchConditions[i].Expression)
+	}
+	for i := range s.Variables {
+		n += len(s.Variables[i].Expression)
+	}
+	for i := range s.Validations {
+		n += len(s.Validations[i].Expression) + len(s.Validations[i].MessageExpression)
+	}
+	return n
+}
+
 // key identifies the text: every part with its length before it, so that two
 // different sources never have one key.
 func (s *Source) key() string {
