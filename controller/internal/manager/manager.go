@@ -124,11 +124,13 @@ func wire(mgr ctrlmanager.Manager, cfg *rest.Config, opts Options, ready *availa
 	entries := webhookcontroller.New(webhookcontroller.Options{
 		Client: mgr.GetClient(), Reader: mgr.GetAPIReader(), Compiler: compiler, Metrics: m, Clock: opts.Clock, Objects: objects,
 		Certificates: ready.certificates(), Namespace: opts.PodNamespace, RecoveryNamespaces: opts.recoveryNamespaces(),
-		URL: opts.WebhookURL, Off: opts.WebhookAddr == webhookOff, Consumer: webhook.Consumer, InForce: judging.InForce,
+		InfrastructureNamespaces: opts.infrastructureNamespaces(),
+		URL:                      opts.WebhookURL, Off: opts.WebhookAddr == webhookOff, Consumer: webhook.Consumer, InForce: judging.InForce,
 	})
 	policies := policy.New(policy.Options{
 		Client: mgr.GetClient(), Reader: mgr.GetAPIReader(), Compiler: compiler, Metrics: m, Clock: opts.Clock,
-		Namespace: opts.PodNamespace, RecoveryNamespaces: opts.recoveryNamespaces(), Webhook: entries,
+		Namespace: opts.PodNamespace, RecoveryNamespaces: opts.recoveryNamespaces(),
+		InfrastructureNamespaces: opts.infrastructureNamespaces(), Webhook: entries,
 	})
 	entries.Policies = policies
 	executor := action.NewExecutor(mgr.GetClient(), actions(mgr.GetClient(), mgr.GetAPIReader()), opts.PodNamespace, opts.PodName, opts.Clock, m)

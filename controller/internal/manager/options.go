@@ -10,6 +10,7 @@ import (
 
 	"github.com/go-logr/logr"
 	"github.com/prometheus/client_golang/prometheus"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/validation"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 	"k8s.io/client-go/tools/leaderelection"
@@ -80,6 +81,15 @@ func (o Options) recoveryNamespaces() []string {
 	return slices.Compact(all)
 }
 
+// infrastructureNamespaces are those of the network and the storage: of Flux's namespaces
+// none, as what Flux applies is judged off the recovery path.
+func (o Options) infrastructureNamespaces() []string {
+	all := append([]string{metav1.NamespaceSystem}, o.RecoveryNamespaces...)
+	all = slices.DeleteFunc(all, func(name string) bool { return name == policy.FluxNamespace || slices.Contains(o.FluxNamespaces, name) })
+	slices.Sort(all)
+	return slices.Compact(all)
+}
+
 // webhookOff is the address that turns the webhook off.
 const webhookOff = "0"
 
@@ -132,7 +142,7 @@ func Default() Options {
 		WebhookAddr:           ":9443",
 		WebhookCertRotation:   true,
 		DrainTime:             10 * time.Second,
-		FluxNamespaces:        []string{"flux-system"},
+		FluxNamespaces:        []string{policy.FluxNamespace},
 		InterventionRetention: 24 * time.Hour,
 		ExpressionCacheSize:   2048,
 		ShutdownTimeout:       5 * time.Second,

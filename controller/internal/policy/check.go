@@ -5,6 +5,8 @@ import (
 	"slices"
 	"strings"
 
+	"k8s.io/apimachinery/pkg/util/validation"
+
 	"github.com/mainstay-dev/mainstay/controller/api/v1alpha1"
 	"github.com/mainstay-dev/mainstay/controller/internal/rule"
 )
@@ -57,21 +59,22 @@ func Check(r *rule.Rule) *Refusal {
 // checkExpressions says why what judges the requests cannot have the rule's
 // expressions.
 func checkExpressions(r *rule.Rule) *Refusal {
-	if NeedsWebhook(r) {
-		if slices.Contains(r.RequestOnly(), authorizer) {
-			return invalid("spec: the expressions use %s, which takes the webhook, and authorizer, which only the API server has: leave out one of them, or make two rules of this one",
-				strings.Join(r.Beyond(), " and "))
-		}
-		return nil
+	if NeedsWebhook(r) && slices.Contains(r.RequestOnly(), authorizer) {
+		return invalid("spec: the expressions use %s, which takes the webhook, and authorizer, which only the API server has: leave out one of them, or make two rules of this one",
+			strings.Join(r.Beyond(), " and "))
 	}
 	conditions := r.Spec().MatchConditions
 	if most := maxConditions - ownConditions; len(conditions) > most {
 		return invalid("spec.matchConditions: a rule with mode Admission may have %d, and this one has %d: join some by &&", most, len(conditions))
 	}
 	for i := range conditions {
-		if strings.HasPrefix(conditions[i].Name, ownPrefix) {
+		name := conditions[i].Name
+		if strings.HasPrefix(name, ownPrefix) {
 			return invalid("spec.matchConditions[%d].name: names that begin with %s are Mainstay's own with mode Admission: rename %q",
-				i, ownPrefix, conditions[i].Name)
+				i, ownPrefix, name)
+		}
+		if mistakes := validation.IsQualifiedName(name); len(mistakes) > 0 {
+			return invalid("spec.matchConditions[%d].name: the API server takes no %q: %s", i, name, strings.Join(mistakes, "; "))
 		}
 	}
 	return nil

@@ -18,23 +18,32 @@ const notTheAPIServer = "request.userInfo.?username.orValue('') != 'system:apise
 // guardedConditions exempt the API server itself: it writes what every other
 // request stands on, such as the addresses of the Service kubernetes, in
 // namespace default, and the IPAddress of each Service. Nobody else can have
-// its name.
-func guardedConditions() []admissionregistrationv1.MatchCondition {
+// its name. Of what is in no namespace they exempt who keeps workers going, too:
+// the network and storage of every pod, Mainstay's among them, begin with such
+// objects, and no namespaceSelector leaves those out.
+func guardedConditions(infrastructure []string) []admissionregistrationv1.MatchCondition {
 	return []admissionregistrationv1.MatchCondition{{
 		Name: ownPrefix + "not-the-api-server", Expression: notTheAPIServer,
+	}, {
+		Name:       ownPrefix + "not-the-infrastructure",
+		Expression: fmt.Sprintf("request.?namespace.orValue('') != '' || %s", noneOf(append([]string{"system:nodes"}, serviceAccountsOf(infrastructure)...))),
 	}}
 }
 
 // recoveryConditions exempt who keeps the recovery path going: what is judged
 // is a person's or a script's direct edit. Bootstrappers are workers that join.
 func recoveryConditions(namespaces []string) []admissionregistrationv1.MatchCondition {
-	users := []string{"system:apiserver", "system:cloud-controller-manager", "system:kube-controller-manager", "system:kube-scheduler"}
-	groups := append([]string{"system:bootstrappers", "system:masters", "system:nodes"}, serviceAccountsOf(namespaces)...)
 	return []admissionregistrationv1.MatchCondition{{
-		Name: ownPrefix + "not-the-control-plane",
-		Expression: fmt.Sprintf("!(request.userInfo.?username.orValue('') in [%s] || request.userInfo.?groups.orValue([]).exists(g, g in [%s]))",
-			quoted(users), quoted(groups)),
+		Name:       ownPrefix + "not-the-control-plane",
+		Expression: noneOf(append([]string{"system:bootstrappers", "system:masters", "system:nodes"}, serviceAccountsOf(namespaces)...)),
 	}}
+}
+
+// noneOf says that neither the control plane nor a member of the groups asks.
+func noneOf(groups []string) string {
+	users := []string{"system:apiserver", "system:cloud-controller-manager", "system:kube-controller-manager", "system:kube-scheduler"}
+	return fmt.Sprintf("!(request.userInfo.?username.orValue('') in [%s] || request.userInfo.?groups.orValue([]).exists(g, g in [%s]))",
+		quoted(users), quoted(groups))
 }
 
 // serviceAccountsOf are the groups of the service accounts of namespaces.

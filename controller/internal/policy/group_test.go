@@ -1,6 +1,7 @@
 package policy_test
 
 import (
+	"strings"
 	"testing"
 
 	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
@@ -52,6 +53,11 @@ func TestGroup(t *testing.T) {
 		"order of values":             {selecting(a), selecting(reversed), true},
 		"fewer requirements":          {selecting(a, b), selecting(a), false},
 		"a Rule is not a ClusterRule": {inNamespace("shop"), of(base()), false},
+		"other versions":              {of(base()), of(base().Match("autoscaling", "v2", "horizontalpodautoscalers")), false},
+		"any version":                 {of(base()), of(base().Match("autoscaling", "*", "horizontalpodautoscalers")), false},
+		"a match condition":           {of(base()), of(base().Condition("a", "true")), false},
+		"one and an exception":        {of(base()), of(base().Condition("a", "true").Except("shop", "web", "legacy")), true},
+		"long ones":                   {of(base()), of(base().Condition("a", strings.Repeat(" ", 8191)+"true")), true},
 		"another namespace":           {inNamespace("shop"), inNamespace("other"), false},
 		"the namespace that it is in": {inNamespace("shop"), inNamespace("shop"), true},
 	} {

@@ -16,6 +16,9 @@ type Options struct {
 	// RecoveryNamespaces are those where a policy denies only what people and
 	// scripts edit directly.
 	RecoveryNamespaces []string
+	// InfrastructureNamespaces are those whose service accounts are not judged
+	// about what is in no namespace: those of the network and the storage.
+	InfrastructureNamespaces []string
 	// Now decides which exceptions have lapsed.
 	Now time.Time
 	// PolicyOwner and BindingOwner own what is compiled. Without either of the
@@ -56,7 +59,7 @@ func Compile(r *rule.Rule, opts Options) (*Objects, *Refusal) {
 	if reach.guarded {
 		name := objectName(guardedPrefix, r.Key())
 		out.addPolicy(r, opts, name, failurePolicyOf(r), guardedConstraints(r, opts.RecoveryNamespaces),
-			slices.Concat(guardedConditions(), common, notForTheAPIServer(r.Spec().MatchConditions)))
+			slices.Concat(guardedConditions(opts.InfrastructureNamespaces), common, notForTheAPIServer(r.Spec().MatchConditions)))
 		out.addBinding(r, opts, name, name, nil)
 	}
 	if reach.namespaces || reach.kinds {
@@ -105,8 +108,10 @@ func typeMeta(kind string) metav1.TypeMeta {
 }
 
 func objectMeta(key rule.Key, name string, owner metav1.OwnerReference) metav1.ObjectMeta {
+	labels := LabelsOf(key)
+	labels["app.kubernetes.io/part-of"] = v1alpha1.ManagedBy
 	return metav1.ObjectMeta{
-		Name: name, Labels: LabelsOf(key),
+		Name: name, Labels: labels,
 		Annotations:     map[string]string{v1alpha1.AnnotationRule: key.String()},
 		OwnerReferences: []metav1.OwnerReference{owner},
 	}

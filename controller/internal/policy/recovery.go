@@ -13,10 +13,13 @@ import (
 	"github.com/mainstay-dev/mainstay/controller/internal/gate"
 )
 
+// FluxNamespace is where Flux is, unless somebody says otherwise.
+const FluxNamespace = "flux-system"
+
 // RecoveryNamespaces are those that are on the recovery path of every cluster, beside
 // Mainstay's own.
 func RecoveryNamespaces() []string {
-	return []string{metav1.NamespaceSystem, metav1.NamespacePublic, corev1.NamespaceNodeLease, "flux-system"}
+	return []string{metav1.NamespaceSystem, metav1.NamespacePublic, corev1.NamespaceNodeLease, FluxNamespace}
 }
 
 // IsRecoveryKind says whether all objects of a resource are on the recovery path,

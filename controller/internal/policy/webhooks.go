@@ -2,6 +2,7 @@ package policy
 
 import (
 	"cmp"
+	"encoding/json"
 	"fmt"
 	"maps"
 	"slices"
@@ -9,6 +10,7 @@ import (
 
 	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/util/sets"
 
 	"github.com/mainstay-dev/mainstay/controller/api/v1alpha1"
 	"github.com/mainstay-dev/mainstay/controller/internal/gate"
@@ -32,11 +34,16 @@ const (
 type WebhookOptions struct {
 	// RecoveryNamespaces are those in which no entry matches anything.
 	RecoveryNamespaces []string
+	// InfrastructureNamespaces are those of Options.
+	InfrastructureNamespaces []string
 	// Served is all that the API server serves requests about, subresources as
 	// resource/subresource.
 	Served []rule.APIResource
 	// Client is how the API server reaches a path of the webhook.
 	Client func(path string) admissionregistrationv1.WebhookClientConfig
+	// Refused are the names of entries whose rules' match conditions the API
+	// server does not take, though they compile here: the webhook alone asks those.
+	Refused sets.Set[string]
 }
 
 // Webhooks are the entries for rules that the API server cannot evaluate, and
@@ -44,14 +51,24 @@ type WebhookOptions struct {
 type Webhooks struct {
 	Entries []admissionregistrationv1.ValidatingWebhook
 	// Of has the names of a rule's entries. A rule without any matches nothing
-	// that is served off the recovery path.
+	// that is served off the recovery path, or has no room.
 	Of map[rule.Key][]string
+	// NoRoom are the rules whose entry would make the configuration larger than
+	// an object may be.
+	NoRoom sets.Set[rule.Key]
 }
+
+// maxConfiguration is how large all entries may be together, in bytes of JSON. etcd
+// takes 1.5 MiB, with who manages which field.
+const maxConfiguration = 1 << 20
 
 // entry is what rules with the same Group share.
 type entry struct {
 	group string
 	rule  *rule.Rule
+	// keys are of all rules that share it, and name is its own.
+	keys []rule.Key
+	name string
 	// versions is the one version of each group and resource, operations what is
 	// asked about it.
 	versions   map[schema.GroupResource]rule.APIResource
@@ -63,7 +80,7 @@ type entry struct {
 func CompileWebhooks(rules []*rule.Rule, opts WebhookOptions) *Webhooks {
 	rules = slices.DeleteFunc(slices.Clone(rules), func(r *rule.Rule) bool { return !NeedsWebhook(r) })
 	slices.SortFunc(rules, func(a, b *rule.Rule) int { return cmp.Compare(a.Key().String(), b.Key().String()) })
-	out := &Webhooks{Of: map[rule.Key][]string{}}
+	out := &Webhooks{Of: map[rule.Key][]string{}, NoRoom: sets.Set[rule.Key]{}}
 	entries := map[string][]*entry{}
 	for _, r := range rules {
 		asked := askedOf(r, opts.Served)
@@ -74,19 +91,53 @@ func CompileWebhooks(rules []*rule.Rule, opts WebhookOptions) *Webhooks {
 		i := slices.IndexFunc(of, func(e *entry) bool { return e.agrees(asked) })
 		if i < 0 {
 			i = len(of)
-			of = append(of, asked)
-			entries[asked.group] = of
+			asked.name = entryName(asked.group, i)
+			entries[asked.group] = append(of, asked)
 		} else {
 			of[i].add(asked)
 		}
-		out.Of[r.Key()] = []string{entryName(asked.group, i)}
 	}
-	for _, group := range slices.Sorted(maps.Keys(entries)) {
-		for i, e := range entries[group] {
-			out.Entries = append(out.Entries, e.webhook(entryName(group, i), opts))
+	room := maxConfiguration
+	for _, e := range inTurn(entries) {
+		webhook := e.webhook(opts)
+		if room -= sizeOf(&webhook); room < 0 {
+			out.NoRoom.Insert(e.keys...)
+			continue
+		}
+		out.Entries = append(out.Entries, webhook)
+		for _, key := range e.keys {
+			out.Of[key] = []string{e.name}
 		}
 	}
+	slices.SortFunc(out.Entries, func(a, b admissionregistrationv1.ValidatingWebhook) int { return cmp.Compare(a.Name, b.Name) })
 	return out
+}
+
+// inTurn has the entries of ClusterRules first, and then of each namespace one after the
+// other: a tenant of many rules takes the room of nobody who has fewer.
+func inTurn(groups map[string][]*entry) []*entry {
+	var out []*entry
+	for _, group := range slices.Sorted(maps.Keys(groups)) {
+		out = append(out, groups[group]...)
+	}
+	turn, turns := map[string]int{}, map[*entry]int{}
+	for _, e := range out {
+		if key := e.rule.Key(); key.Kind == rule.KindRule {
+			turn[key.Namespace]++
+			turns[e] = turn[key.Namespace]
+		}
+	}
+	slices.SortStableFunc(out, func(a, b *entry) int { return cmp.Compare(turns[a], turns[b]) })
+	return out
+}
+
+// sizeOf is how large an entry is, in bytes of JSON.
+func sizeOf(entry *admissionregistrationv1.ValidatingWebhook) int {
+	text, err := json.Marshal(entry)
+	if err != nil {
+		return maxConfiguration // it cannot be stored either
+	}
+	return len(text)
 }
 
 // entryName is a DNS name, as the API server wants it.
@@ -102,7 +153,7 @@ func entryName(group string, i int) string {
 // of a request to it.
 func askedOf(r *rule.Rule, served []rule.APIResource) *entry {
 	e := &entry{
-		group: Group(r), rule: r,
+		group: Group(r), rule: r, keys: []rule.Key{r.Key()},
 		versions:   map[schema.GroupResource]rule.APIResource{},
 		operations: map[schema.GroupResource]map[admissionregistrationv1.OperationType]bool{},
 	}
@@ -175,6 +226,7 @@ func (e *entry) agrees(other *entry) bool {
 }
 
 func (e *entry) add(other *entry) {
+	e.keys = append(e.keys, other.keys...)
 	for at, resource := range other.versions {
 		e.versions[at] = resource
 		if e.operations[at] == nil {
@@ -185,13 +237,17 @@ func (e *entry) add(other *entry) {
 }
 
 // webhook is the entry as the API server stores it, every default spelled out.
-func (e *entry) webhook(name string, opts WebhookOptions) admissionregistrationv1.ValidatingWebhook {
+func (e *entry) webhook(opts WebhookOptions) admissionregistrationv1.ValidatingWebhook {
+	conditions := guardedConditions(opts.InfrastructureNamespaces)
+	if !opts.Refused.Has(e.name) {
+		conditions = append(conditions, notForTheAPIServer(pushedDown(e.rule))...)
+	}
 	constraints := guardedConstraints(e.rule, opts.RecoveryNamespaces)
 	failure := EffectiveFailurePolicy(e.rule)
-	return webhook(name, failure, reviewTimeout, opts.Client(AdmitPath+e.group), admissionregistrationv1.ValidatingWebhook{
+	return webhook(e.name, failure, reviewTimeout, opts.Client(AdmitPath+e.group), admissionregistrationv1.ValidatingWebhook{
 		NamespaceSelector: constraints.NamespaceSelector,
 		ObjectSelector:    constraints.ObjectSelector,
-		MatchConditions:   append(guardedConditions(), notForTheAPIServer(pushedDown(e.rule))...),
+		MatchConditions:   conditions,
 		Rules:             e.rules(),
 	})
 }
@@ -263,11 +319,20 @@ func (e *entry) rules() []admissionregistrationv1.RuleWithOperations {
 	return out
 }
 
+// maxPushedDown is how long the match conditions of a rule may be together for the API
+// server to ask them, in bytes with their names: there is one object for all rules.
+const maxPushedDown = 8 << 10
+
 // pushedDown are the match conditions of a rule that the API server asks before
-// it asks the webhook: all of them, or none where one is beyond it.
+// it asks the webhook: all of them, or none where one is beyond it. It knows no
+// exceptions, and what is excepted is admitted though a condition fails.
 func pushedDown(r *rule.Rule) []admissionregistrationv1.MatchCondition {
 	conditions := r.Spec().MatchConditions
-	if slices.ContainsFunc(conditions, func(c admissionregistrationv1.MatchCondition) bool {
+	length := 0
+	for i := range conditions {
+		length += len(conditions[i].Name) + len(conditions[i].Expression)
+	}
+	if len(r.Spec().Exceptions) > 0 || length > maxPushedDown || slices.ContainsFunc(conditions, func(c admissionregistrationv1.MatchCondition) bool {
 		// The only function that the API server lacks: a condition that has its
 		// name for another reason is asked by the webhook alone.
 		return strings.Contains(c.Expression, "selectorMatches")

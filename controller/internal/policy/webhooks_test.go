@@ -1,6 +1,7 @@
 package policy_test
 
 import (
+	"encoding/json"
 	"fmt"
 	"slices"
 	"strings"
@@ -175,6 +176,33 @@ func TestWebhookEntriesAreShared(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// TestConfigurationHasRoomForEverybody has rules of one namespace that are more than the
+// object may have leave out themselves, and nobody else.
+func TestConfigurationHasRoomForEverybody(t *testing.T) {
+	t.Parallel()
+	tenant := func(namespace string, i int) *rule.Rule {
+		return ofNamespace(t, builders.MakeRule(namespace, fmt.Sprintf("r%d", i)).Modes(v1alpha1.ModeAdmission).Match("", "v1", "pods").
+			Condition(fmt.Sprintf("c%d", i), strings.Repeat(" ", 8000)+"true").Refer("pods", "v1", "Pod").Validate("refs.pods.size() == 0", "").Obj())
+	}
+	rules := []*rule.Rule{ofCluster(t, counts("of-the-cluster").Match("", "v1", "pods").Condition("z", strings.Repeat(" ", 8000)+"true").Obj()), tenant("zzz", 0)}
+	for i := range 200 {
+		rules = append(rules, tenant("greedy", i))
+	}
+	out := policy.CompileWebhooks(rules, webhookOptions())
+	for _, r := range rules[:3] {
+		if len(out.Of[r.Key()]) == 0 || out.NoRoom.Has(r.Key()) {
+			t.Errorf("there is no room for %s", r.Key())
+		}
+	}
+	if len(out.NoRoom) == 0 || len(out.NoRoom)+len(out.Of) != len(rules) {
+		t.Errorf("%d rules have entries and %d no room, of %d", len(out.Of), len(out.NoRoom), len(rules))
+	}
+	text, err := json.Marshal(out.Entries)
+	if err != nil || len(text) > 1<<20+len(out.Entries)+2 {
+		t.Errorf("%d bytes, %v", len(text), err)
 	}
 }
 

@@ -19,9 +19,22 @@ import (
 )
 
 // apply writes what differs: a policy before its bindings, because a binding
-// without its policy does nothing. It returns the policies as the API server
-// has them, or why one cannot be what it should.
+// without its policy does nothing, but a binding that stops denying before its
+// policy, so that no request is denied by what only warns. It returns the policies
+// as the API server has them, or why one cannot be what it should.
 func (r *Reconciler) apply(ctx context.Context, objects *policy.Objects) ([]*admissionregistrationv1.ValidatingAdmissionPolicy, *policy.Refusal, error) {
+	for _, want := range objects.Bindings {
+		relaxed, err := r.relaxes(ctx, want)
+		if err != nil {
+			return nil, nil, err
+		}
+		if !relaxed {
+			continue
+		}
+		if refused, err := r.applyOne(ctx, &admissionregistrationv1.ValidatingAdmissionPolicyBinding{}, want); refused != nil || err != nil {
+			return nil, refused, err
+		}
+	}
 	var live []*admissionregistrationv1.ValidatingAdmissionPolicy
 	for _, want := range objects.Policies {
 		have := &admissionregistrationv1.ValidatingAdmissionPolicy{}
@@ -36,6 +49,21 @@ func (r *Reconciler) apply(ctx context.Context, objects *policy.Objects) ([]*adm
 		}
 	}
 	return live, nil, nil
+}
+
+// relaxes says whether a binding denies, and is to stop that.
+func (r *Reconciler) relaxes(ctx context.Context, want *admissionregistrationv1.ValidatingAdmissionPolicyBinding) (bool, error) {
+	if slices.Contains(want.Spec.ValidationActions, admissionregistrationv1.Deny) {
+		return false, nil
+	}
+	have := &admissionregistrationv1.ValidatingAdmissionPolicyBinding{}
+	if err := r.Client.Get(ctx, client.ObjectKeyFromObject(want), have); err != nil {
+		if apierrors.IsNotFound(err) {
+			return false, nil
+		}
+		return false, fmt.Errorf("read %s %s: %w", want.Kind, want.Name, err)
+	}
+	return slices.Contains(have.Spec.ValidationActions, admissionregistrationv1.Deny), nil
 }
 
 // applyOne writes one object where the cache has another, and leaves in have

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
@@ -15,6 +16,7 @@ import (
 	"github.com/mainstay-dev/mainstay/controller/api/v1alpha1"
 	rulecontroller "github.com/mainstay-dev/mainstay/controller/internal/controllers/rule"
 	"github.com/mainstay-dev/mainstay/controller/internal/expr"
+	"github.com/mainstay-dev/mainstay/controller/internal/gate"
 	"github.com/mainstay-dev/mainstay/controller/internal/metrics"
 	"github.com/mainstay-dev/mainstay/controller/internal/policy"
 	"github.com/mainstay-dev/mainstay/controller/internal/rule"
@@ -26,6 +28,9 @@ import (
 // pause is how long what the API server refused, or another manager owns, is
 // left alone.
 const pause = 5 * time.Minute
+
+// behind is how long a cache that is known to be behind gets to catch up.
+const behind = time.Second
 
 // Options of a Reconciler.
 type Options struct {
@@ -40,6 +45,8 @@ type Options struct {
 	Namespace string
 	// RecoveryNamespaces are those of policy.Options.
 	RecoveryNamespaces []string
+	// InfrastructureNamespaces are those of policy.Options.
+	InfrastructureNamespaces []string
 	// Webhook speaks of the rules that need it.
 	Webhook rulecontroller.Enforcement
 }
@@ -61,7 +68,7 @@ func New(opts Options) *Reconciler {
 
 // Reconcile makes the policies of one rule what the rule says.
 func (r *Reconciler) Reconcile(ctx context.Context, key rule.Key) (ctrl.Result, error) {
-	record, err := r.unlocked(ctx)
+	record, err := gate.Opened(ctx, r.Client, r.Namespace)
 	if err != nil {
 		return ctrl.Result{}, err
 	}
@@ -69,7 +76,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, key rule.Key) (ctrl.Result, 
 	if apierrors.IsNotFound(err) || err == nil && obj.GetDeletionTimestamp() != nil {
 		r.Forget(key)
 		r.handover.Forget(key)
-		return ctrl.Result{}, r.keepOnly(ctx, key, nil)
+		return r.open(ctx, key, policy.Report{})
 	}
 	if err != nil {
 		return ctrl.Result{}, err
@@ -99,7 +106,8 @@ func (r *Reconciler) Reconcile(ctx context.Context, key rule.Key) (ctrl.Result, 
 	}
 	now := r.Clock.Now()
 	objects, refusal := policy.Compile(compiled, policy.Options{
-		RecoveryNamespaces: r.RecoveryNamespaces, Now: now, PolicyOwner: ofPolicies, BindingOwner: ofBindings,
+		RecoveryNamespaces: r.RecoveryNamespaces, InfrastructureNamespaces: r.InfrastructureNamespaces,
+		Now: now, PolicyOwner: ofPolicies, BindingOwner: ofBindings,
 	})
 	if refusal != nil {
 		r.keep(key, report, refusal)
@@ -125,11 +133,29 @@ func (r *Reconciler) handOver(ctx context.Context, key rule.Key, report policy.R
 
 // release removes what is left of the policies of a rule that has none.
 func (r *Reconciler) release(ctx context.Context, key rule.Key, report policy.Report) (ctrl.Result, error) {
-	if err := r.keepOnly(ctx, key, nil); err != nil {
+	result, err := r.open(ctx, key, report)
+	if err == nil && result.IsZero() {
+		r.Set(key, report)
+	}
+	return result, err
+}
+
+// open removes the policies of a rule that asks for none, or is gone, if the API server
+// says so too: the cache of a new leader may be behind what a former one saw.
+func (r *Reconciler) open(ctx context.Context, key rule.Key, seen policy.Report) (ctrl.Result, error) {
+	objects, err := r.objectsOf(ctx, key)
+	if err != nil || len(objects) == 0 {
 		return ctrl.Result{}, err
 	}
-	r.Set(key, report)
-	return ctrl.Result{}, nil
+	obj, _, err := rulecontroller.Read(ctx, r.Reader, key)
+	switch {
+	case apierrors.IsNotFound(err) || meta.IsNoMatchError(err):
+	case err != nil:
+		return ctrl.Result{}, err
+	case obj.GetDeletionTimestamp() == nil && (obj.GetUID() != seen.UID || obj.GetGeneration() != seen.Generation):
+		return ctrl.Result{RequeueAfter: behind}, nil
+	}
+	return ctrl.Result{}, r.keepOnly(ctx, key, nil)
 }
 
 // keep reports why a generation is not enforced. What was before still is: a

@@ -15,50 +15,70 @@ import (
 
 // keepOnly deletes the objects of a rule that it does not have any more, the
 // bindings first: a policy that is bound to nothing does nothing.
-func (r *Reconciler) keepOnly(ctx context.Context, key rule.Key, objects *policy.Objects) error {
+func (r *Reconciler) keepOnly(ctx context.Context, key rule.Key, wanted *policy.Objects) error {
 	keep := map[string]bool{}
-	if objects != nil {
-		for _, obj := range objects.Policies {
+	if wanted != nil {
+		for _, obj := range wanted.Policies {
 			keep[obj.Kind+obj.Name] = true
 		}
-		for _, obj := range objects.Bindings {
+		for _, obj := range wanted.Bindings {
 			keep[obj.Kind+obj.Name] = true
 		}
 	}
-	var bindings admissionregistrationv1.ValidatingAdmissionPolicyBindingList
-	if err := r.Client.List(ctx, &bindings, client.MatchingLabels(policy.LabelsOf(key))); err != nil {
-		return fmt.Errorf("list the bindings of %s: %w", key, err)
+	objects, err := r.objectsOf(ctx, key)
+	if err != nil {
+		return err
 	}
-	var policies admissionregistrationv1.ValidatingAdmissionPolicyList
-	if err := r.Client.List(ctx, &policies, client.MatchingLabels(policy.LabelsOf(key))); err != nil {
-		return fmt.Errorf("list the policies of %s: %w", key, err)
-	}
-	for i := range bindings.Items {
-		if obj := &bindings.Items[i]; !keep["ValidatingAdmissionPolicyBinding"+obj.Name] {
-			if err := r.delete(ctx, key, obj); err != nil {
-				return err
-			}
+	for _, obj := range objects {
+		if keep[kindOf(obj)+obj.GetName()] {
+			continue
 		}
-	}
-	for i := range policies.Items {
-		if obj := &policies.Items[i]; !keep["ValidatingAdmissionPolicy"+obj.Name] {
-			if err := r.delete(ctx, key, obj); err != nil {
-				return err
-			}
+		if err := r.delete(ctx, obj, key); err != nil {
+			return err
 		}
 	}
 	return nil
 }
 
-// delete removes an object if it is one of the rule's.
-func (r *Reconciler) delete(ctx context.Context, key rule.Key, obj client.Object) error {
-	if owner, ok := policy.KeyOf(obj.GetAnnotations()[v1alpha1.AnnotationRule]); !ok || owner != key {
-		return nil
+func kindOf(obj client.Object) string {
+	if _, ok := obj.(*admissionregistrationv1.ValidatingAdmissionPolicy); ok {
+		return "ValidatingAdmissionPolicy"
 	}
+	return "ValidatingAdmissionPolicyBinding"
+}
+
+// objectsOf are what the cache has of a rule, the bindings first.
+func (r *Reconciler) objectsOf(ctx context.Context, key rule.Key) ([]client.Object, error) {
+	var bindings admissionregistrationv1.ValidatingAdmissionPolicyBindingList
+	if err := r.Client.List(ctx, &bindings, client.MatchingLabels(policy.LabelsOf(key))); err != nil {
+		return nil, fmt.Errorf("list the bindings of %s: %w", key, err)
+	}
+	var policies admissionregistrationv1.ValidatingAdmissionPolicyList
+	if err := r.Client.List(ctx, &policies, client.MatchingLabels(policy.LabelsOf(key))); err != nil {
+		return nil, fmt.Errorf("list the policies of %s: %w", key, err)
+	}
+	var out []client.Object
+	take := func(obj client.Object) {
+		// Labels are cut where a name is long: other rules may have the same.
+		if owner, ok := policy.KeyOf(obj.GetAnnotations()[v1alpha1.AnnotationRule]); ok && owner == key {
+			out = append(out, obj)
+		}
+	}
+	for i := range bindings.Items {
+		take(&bindings.Items[i])
+	}
+	for i := range policies.Items {
+		take(&policies.Items[i])
+	}
+	return out, nil
+}
+
+// delete removes an object of a rule.
+func (r *Reconciler) delete(ctx context.Context, obj client.Object, key rule.Key) error {
 	uid := obj.GetUID()
 	err := r.Client.Delete(ctx, obj, client.Preconditions{UID: &uid})
 	if client.IgnoreNotFound(err) != nil && !apierrors.IsConflict(err) {
-		return fmt.Errorf("delete %T %s, which %s does not have any more: %w", obj, obj.GetName(), key, err)
+		return fmt.Errorf("delete %s %s, which %s does not have any more: %w", kindOf(obj), obj.GetName(), key, err)
 	}
 	return nil
 }

@@ -8,25 +8,10 @@ import (
 
 	"github.com/mainstay-dev/mainstay/controller/api/v1alpha1"
 	rulecontroller "github.com/mainstay-dev/mainstay/controller/internal/controllers/rule"
-	"github.com/mainstay-dev/mainstay/controller/internal/gate"
 	"github.com/mainstay-dev/mainstay/controller/internal/rule"
 )
 
 // +kubebuilder:rbac:groups="",namespace=mainstay-system,resources=configmaps,resourceNames=mainstay-unlocked,verbs=get;list;watch
-
-// unlocked returns who has opened all gates, nil where nobody has.
-func (r *Reconciler) unlocked(ctx context.Context) (*gate.Record, error) {
-	record, err := gate.Opened(ctx, r.Client, r.Namespace)
-	if err != nil {
-		return nil, err
-	}
-	open := 0.0
-	if record != nil {
-		open = 1
-	}
-	r.Metrics.Unlocked.Set(open)
-	return record, nil
-}
 
 // allRules brings every rule back when the gates are opened or closed.
 func allRules(reader client.Reader) handler.TypedEventHandler[client.Object, rule.Key] {

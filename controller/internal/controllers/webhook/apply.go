@@ -2,6 +2,7 @@ package webhook
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -13,6 +14,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/util/sets"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/mainstay-dev/mainstay/controller/api/v1alpha1"
@@ -25,50 +27,96 @@ import (
 // left alone.
 const pause = 5 * time.Minute
 
+// errStale is wrapped where the configuration is another one than the cache had: its
+// event comes.
+var errStale = errors.New("changed meanwhile")
+
 // apply writes the entries where the cache has others. It returns why they cannot
 // be what they should.
 func (r *Reconciler) apply(ctx context.Context, live *admissionregistrationv1.ValidatingWebhookConfiguration,
 	wanted []admissionregistrationv1.ValidatingWebhook,
 ) (*policy.Refusal, error) {
+	want, err := r.configuration(ctx, live, wanted)
+	if err != nil || same(live, want) {
+		return nil, err
+	}
+	refusal, now, err := r.write(ctx, want)
+	if refusal != nil || err != nil {
+		return refusal, err
+	}
+	if !same(now, want) {
+		return r.conflict("it also has what somebody else set"), nil
+	}
+	return nil, nil //nolint:nilnil // neither refused nor failed
+}
+
+// refusedAlone are the names of entries that the API server refuses by themselves.
+func (r *Reconciler) refusedAlone(ctx context.Context, live *admissionregistrationv1.ValidatingWebhookConfiguration,
+	wanted []admissionregistrationv1.ValidatingWebhook,
+) (sets.Set[string], error) {
+	refused := sets.Set[string]{}
+	for i := range wanted {
+		want, err := r.configuration(ctx, live, wanted[i:i+1])
+		if err != nil {
+			return nil, err
+		}
+		refusal, _, err := r.write(ctx, want, client.DryRunAll)
+		if err != nil {
+			return nil, err
+		}
+		if refusal != nil && refusal.Reason == v1alpha1.ReasonRejected {
+			refused.Insert(wanted[i].Name)
+		}
+	}
+	return refused, nil
+}
+
+// configuration is the object with entries. What it was computed from is in it: one that
+// was deleted meanwhile is not made again, and what another leader wrote meanwhile stays.
+func (r *Reconciler) configuration(ctx context.Context, live *admissionregistrationv1.ValidatingWebhookConfiguration,
+	entries []admissionregistrationv1.ValidatingWebhook,
+) (*admissionregistrationv1.ValidatingWebhookConfiguration, error) {
 	owner, err := r.owner(ctx)
 	if err != nil {
 		return nil, err
 	}
-	want := &admissionregistrationv1.ValidatingWebhookConfiguration{
+	return &admissionregistrationv1.ValidatingWebhookConfiguration{
 		TypeMeta: metav1.TypeMeta{APIVersion: admissionregistrationv1.SchemeGroupVersion.String(), Kind: "ValidatingWebhookConfiguration"},
-		// The UID keeps an object that was deleted meanwhile from being made again.
-		ObjectMeta: metav1.ObjectMeta{Name: gate.ConfigurationName, UID: live.UID, OwnerReferences: []metav1.OwnerReference{owner}},
-		Webhooks:   wanted,
-	}
-	if same(live, want) {
-		return nil, nil //nolint:nilnil // neither refused nor failed
-	}
+		ObjectMeta: metav1.ObjectMeta{
+			Name: gate.ConfigurationName, UID: live.UID, ResourceVersion: live.ResourceVersion, OwnerReferences: []metav1.OwnerReference{owner},
+		},
+		Webhooks: entries,
+	}, nil
+}
+
+// write applies a configuration. It returns what the API server has then, or why it has
+// it not.
+func (r *Reconciler) write(ctx context.Context, want *admissionregistrationv1.ValidatingWebhookConfiguration, opts ...client.ApplyOption) (
+	*policy.Refusal, *admissionregistrationv1.ValidatingWebhookConfiguration, error,
+) {
 	content, err := runtime.DefaultUnstructuredConverter.ToUnstructured(want)
 	if err != nil {
-		return nil, fmt.Errorf("convert ValidatingWebhookConfiguration %s: %w", want.Name, err)
+		return nil, nil, fmt.Errorf("convert ValidatingWebhookConfiguration %s: %w", want.Name, err)
 	}
 	applied := &unstructured.Unstructured{Object: content}
-	err = r.Client.Apply(ctx, client.ApplyConfigurationFromUnstructured(applied), client.FieldOwner(status.FieldManager))
+	err = r.Client.Apply(ctx, client.ApplyConfigurationFromUnstructured(applied), append(opts, client.FieldOwner(status.FieldManager))...)
 	switch {
-	case apierrors.IsConflict(err) && strings.Contains(err.Error(), "uid"):
-		return nil, nil //nolint:nilnil // it is gone, or another one: its event comes
+	case apierrors.HasStatusCause(err, metav1.CauseTypeFieldManagerConflict):
+		return r.conflict(err.Error()), nil, nil
 	case apierrors.IsConflict(err):
-		return r.conflict(err.Error()), nil
+		return nil, nil, fmt.Errorf("apply ValidatingWebhookConfiguration %s: %w: %w", want.Name, errStale, err)
 	case apierrors.IsInvalid(err) || apierrors.IsBadRequest(err) || apierrors.IsRequestEntityTooLargeError(err):
-		return &policy.Refusal{Reason: v1alpha1.ReasonRejected, Message: fmt.Sprintf("the API server refuses ValidatingWebhookConfiguration %s: %v", want.Name, err)}, nil
+		return &policy.Refusal{Reason: v1alpha1.ReasonRejected, Message: fmt.Sprintf("the API server refuses ValidatingWebhookConfiguration %s: %v", want.Name, err)}, nil, nil
 	case apierrors.IsForbidden(err):
-		return &policy.Refusal{Reason: v1alpha1.ReasonForbidden, Message: fmt.Sprintf("Mainstay may not write ValidatingWebhookConfiguration %s: %v", want.Name, err)}, nil
+		return &policy.Refusal{Reason: v1alpha1.ReasonForbidden, Message: fmt.Sprintf("Mainstay may not write ValidatingWebhookConfiguration %s: %v", want.Name, err)}, nil, nil
 	case err != nil:
-		return nil, fmt.Errorf("apply ValidatingWebhookConfiguration %s: %w", want.Name, err)
+		return nil, nil, fmt.Errorf("apply ValidatingWebhookConfiguration %s: %w", want.Name, err)
 	}
-	var now admissionregistrationv1.ValidatingWebhookConfiguration
-	if err := runtime.DefaultUnstructuredConverter.FromUnstructured(applied.Object, &now); err != nil {
-		return nil, fmt.Errorf("read the API server's answer about ValidatingWebhookConfiguration %s: %w", want.Name, err)
+	now := &admissionregistrationv1.ValidatingWebhookConfiguration{}
+	if err := runtime.DefaultUnstructuredConverter.FromUnstructured(applied.Object, now); err != nil {
+		return nil, nil, fmt.Errorf("read the API server's answer about ValidatingWebhookConfiguration %s: %w", want.Name, err)
 	}
-	if !same(&now, want) {
-		return r.conflict("it also has what somebody else set"), nil
-	}
-	return nil, nil //nolint:nilnil // neither refused nor failed
+	return nil, now, nil
 }
 
 func (r *Reconciler) conflict(why string) *policy.Refusal {

@@ -2,7 +2,9 @@ package webhook
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -10,6 +12,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/util/sets"
 	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -65,6 +68,8 @@ type Options struct {
 	Namespace string
 	// RecoveryNamespaces are those of policy.WebhookOptions.
 	RecoveryNamespaces []string
+	// InfrastructureNamespaces are those of policy.WebhookOptions.
+	InfrastructureNamespaces []string
 	// URL that the API server calls instead of the Service, without a path; empty
 	// in a cluster.
 	URL string
@@ -85,7 +90,11 @@ type Reconciler struct {
 	rulecontroller.Reports
 	// blockedSince is since when a rule in force cannot be judged by.
 	blockedSince map[rule.Key]time.Time
-	handover     rulecontroller.Handover
+	// unconditional are the entries whose rules' match conditions the API server
+	// does not take.
+	unconditional sets.Set[string]
+	moves         moves
+	handover      rulecontroller.Handover
 }
 
 var _ reconcile.Reconciler = (*Reconciler)(nil)
@@ -101,6 +110,10 @@ func (r *Reconciler) Reconcile(ctx context.Context, _ ctrl.Request) (ctrl.Result
 	if err != nil {
 		return ctrl.Result{}, err
 	}
+	record, err := r.unlocked(ctx)
+	if err != nil {
+		return ctrl.Result{}, err
+	}
 	live := &admissionregistrationv1.ValidatingWebhookConfiguration{}
 	err = r.Client.Get(ctx, client.ObjectKey{Name: gate.ConfigurationName}, live)
 	if apierrors.IsNotFound(err) {
@@ -110,23 +123,25 @@ func (r *Reconciler) Reconcile(ctx context.Context, _ ctrl.Request) (ctrl.Result
 	if err != nil {
 		return ctrl.Result{}, fmt.Errorf("read ValidatingWebhookConfiguration %s: %w", gate.ConfigurationName, err)
 	}
-	wanted, err := r.entries(ctx, rules)
-	if err != nil {
-		return ctrl.Result{}, err
-	}
+	wanted := r.entries(live, record, rules)
 	if wanted == nil {
 		return ctrl.Result{}, nil // what is missing says when it is there
 	}
 	refusal, err := r.apply(ctx, live, wanted)
-	if err != nil {
-		return ctrl.Result{}, err
+	if err == nil && refusal != nil && refusal.Reason == v1alpha1.ReasonRejected {
+		refusal, err = r.applyWithout(ctx, live, wanted, record, rules, refusal)
 	}
-	if refusal != nil {
+	switch {
+	case errors.Is(err, errStale):
+		return ctrl.Result{RequeueAfter: gather}, nil
+	case err != nil:
+		return ctrl.Result{}, err
+	case refusal != nil:
 		r.refuse(rules, refusal.Reason, refusal.Message)
 		return ctrl.Result{RequeueAfter: pause}, nil
 	}
 	r.tell(rules)
-	again := ctrl.Result{}
+	again := ctrl.Result{RequeueAfter: r.moves.next(r.Clock.Now())}
 	for _, rule := range rules {
 		if rule.again > 0 && (again.RequeueAfter == 0 || rule.again < again.RequeueAfter) {
 			again.RequeueAfter = rule.again
@@ -135,44 +150,102 @@ func (r *Reconciler) Reconcile(ctx context.Context, _ ctrl.Request) (ctrl.Result
 	return again, nil
 }
 
+// applyWithout leaves match conditions that the API server refuses to the webhook: one
+// rule's must not keep all others from being written.
+func (r *Reconciler) applyWithout(ctx context.Context, live *admissionregistrationv1.ValidatingWebhookConfiguration,
+	wanted []admissionregistrationv1.ValidatingWebhook, record *gate.Record, rules []*ruled, refusal *policy.Refusal,
+) (*policy.Refusal, error) {
+	refused, err := r.refusedAlone(ctx, live, wanted)
+	if err != nil || len(refused) == 0 {
+		return refusal, err
+	}
+	for i := range wanted {
+		if name := wanted[i].Name; r.unconditional.Has(name) {
+			refused.Insert(name)
+		}
+	}
+	r.unconditional = refused
+	return r.apply(ctx, live, r.entries(live, record, rules))
+}
+
+// unlocked returns who has opened all gates, nil where nobody has.
+func (r *Reconciler) unlocked(ctx context.Context) (*gate.Record, error) {
+	record, err := gate.Opened(ctx, r.Client, r.Namespace)
+	if err != nil {
+		return nil, err
+	}
+	open := 0.0
+	if record != nil {
+		open = 1
+	}
+	r.Metrics.Unlocked.Set(open)
+	return record, nil
+}
+
 // entries are what is to be in the configuration, and in the reports of the
 // rules what that means for each. They are nil while it cannot be said.
-func (r *Reconciler) entries(ctx context.Context, rules []*ruled) ([]admissionregistrationv1.ValidatingWebhook, error) {
+func (r *Reconciler) entries(live *admissionregistrationv1.ValidatingWebhookConfiguration, record *gate.Record, rules []*ruled) []admissionregistrationv1.ValidatingWebhook {
 	if r.Off {
 		for _, rule := range rules {
 			rule.refused(v1alpha1.ReasonNeedsWebhook, fmt.Sprintf("the API server cannot evaluate %s, and this Mainstay runs without its webhook (--webhook-addr)",
 				strings.Join(rule.rule.Beyond(), " and ")))
 		}
-		return []admissionregistrationv1.ValidatingWebhook{}, nil
+		return []admissionregistrationv1.ValidatingWebhook{}
 	}
-	bundle := r.Certificates.Bundle()
-	if len(bundle) == 0 || !r.Objects.Discovered() {
-		// An entry without a bundle is never made, and without a discovery every
-		// rule would seem to match nothing.
+	if !r.Objects.Discovered() {
+		// Every rule would seem to match nothing.
 		for _, rule := range rules {
-			rule.pending("waits for the certificate of the webhook and for what the API server serves")
+			rule.pending("waits for what the API server serves")
 		}
 		r.tell(rules)
-		return nil, nil
+		return nil
 	}
-	connect := r.client(bundle)
-	record, err := gate.Opened(ctx, r.Client, r.Namespace)
-	if err != nil {
-		return nil, err
+	bundle := r.Certificates.Bundle()
+	opts := policy.WebhookOptions{
+		RecoveryNamespaces: r.RecoveryNamespaces, InfrastructureNamespaces: r.InfrastructureNamespaces,
+		Served: served(r.Objects.Paths()), Client: r.client(bundle), Refused: r.unconditional,
 	}
-	opts := policy.WebhookOptions{RecoveryNamespaces: r.RecoveryNamespaces, Served: served(r.Objects.Paths()), Client: connect}
 	out := []admissionregistrationv1.ValidatingWebhook{policy.ValidateWebhook(opts)}
 	if record != nil {
 		for _, rule := range rules {
 			rule.refused(v1alpha1.ReasonUnlocked, record.String()+"; mainstay lock closes the gates again")
 		}
-		return out, nil
+		return trusted(out, live, bundle)
 	}
 	compiled := policy.CompileWebhooks(r.usable(rules), opts)
 	for _, rule := range rules {
-		rule.enforcedBy(compiled.Of[rule.key])
+		switch {
+		case compiled.NoRoom.Has(rule.key):
+			rule.refused(v1alpha1.ReasonRejected, fmt.Sprintf("ValidatingWebhookConfiguration %s is full: remove rules, or give more of them the same selectors and match conditions", gate.ConfigurationName))
+		case len(bundle) == 0:
+			rule.pending("waits for the certificate of the webhook")
+		default:
+			rule.enforcedBy(compiled.Of[rule.key])
+		}
 	}
-	return append(compiled.Entries, out...), nil
+	out = append(compiled.Entries, out...)
+	out = append(out, r.moves.left(compiled.Of, out, live, bundle, r.Clock.Now())...)
+	return trusted(out, live, bundle)
+}
+
+// trusted are the entries as they can be without a certificate: one that has no bundle is
+// never made, what there is keeps its own, and what no rule has any more goes.
+func trusted(entries []admissionregistrationv1.ValidatingWebhook, live *admissionregistrationv1.ValidatingWebhookConfiguration, bundle []byte) []admissionregistrationv1.ValidatingWebhook {
+	if len(bundle) > 0 {
+		return entries
+	}
+	out := []admissionregistrationv1.ValidatingWebhook{}
+	for i := range entries {
+		if j := indexOf(live.Webhooks, entries[i].Name); j >= 0 {
+			entries[i].ClientConfig = live.Webhooks[j].ClientConfig
+			out = append(out, entries[i])
+		}
+	}
+	return out
+}
+
+func indexOf(entries []admissionregistrationv1.ValidatingWebhook, name string) int {
+	return slices.IndexFunc(entries, func(e admissionregistrationv1.ValidatingWebhook) bool { return e.Name == name })
 }
 
 // client is how the API server reaches a path, and what it trusts there.
