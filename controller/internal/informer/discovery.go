@@ -84,12 +84,13 @@ func identityOnly(item any) (any, error) {
 
 // discover reads what the API server serves and settles the informers. Groups
 // that do not answer (an aggregated API server that is down) keep the
-// resources that were known of them: an outage is not an uninstallation.
-func (s *Set) discover(_ context.Context) error {
+// resources that were known of them: an outage is not an uninstallation. again says that
+// not all is known.
+func (s *Set) discover(_ context.Context) (again bool, err error) {
 	groups, lists, err := s.clients.Discovery.ServerGroupsAndResources()
 	failed, partial := discovery.GroupDiscoveryFailedErrorGroups(err)
 	if err != nil && !partial {
-		return fmt.Errorf("discover resources: %w", err)
+		return true, fmt.Errorf("discover resources: %w", err)
 	}
 
 	preferred := map[schema.GroupVersion]bool{}
@@ -126,10 +127,7 @@ func (s *Set) discover(_ context.Context) error {
 			h.ResourcesChanged()
 		}
 	}
-	if partial || missed {
-		time.AfterFunc(retryDiscovery, s.Refresh)
-	}
-	return nil
+	return partial || missed, nil
 }
 
 // remember adds what is known of groups that did not answer, and of what has not been

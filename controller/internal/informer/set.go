@@ -219,11 +219,15 @@ func (s *Set) Start(ctx context.Context) error {
 		return err
 	}
 	s.Refresh()
+	// One pause at a time, however many changes ask for a discovery during it.
+	var retry <-chan time.Time
 	for {
 		select {
 		case <-ctx.Done():
 			s.stopAll()
 			return nil
+		case <-retry:
+			s.Refresh()
 		case <-s.unsettled:
 			if wait(ctx, settlePause) {
 				s.mu.Lock()
@@ -235,9 +239,13 @@ func (s *Set) Start(ctx context.Context) error {
 			if !s.settleDown(ctx) {
 				continue
 			}
-			if err := s.discover(ctx); err != nil {
+			again, err := s.discover(ctx)
+			if err != nil {
 				s.log.Error(err, "cannot discover what the API server serves, trying again")
-				time.AfterFunc(retryDiscovery, s.Refresh)
+			}
+			retry = nil
+			if again {
+				retry = time.After(retryDiscovery)
 			}
 		}
 	}

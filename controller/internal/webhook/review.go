@@ -21,8 +21,9 @@ import (
 // Observer is told after each review that could be read.
 type Observer interface {
 	// Reviewed says whether the review failed for a reason of this replica's
-	// own: not synced, out of time, a fault of the program. A rule that fails
-	// is none.
+	// own: not synced, out of time before the first rule, a fault of the program. A
+	// rule that fails is none, nor one that takes all the time that there is: it
+	// does so on every replica.
 	Reviewed(own bool)
 }
 
@@ -108,6 +109,7 @@ func (e *Engine) review(ctx context.Context, group string, body []byte, timeout 
 		return verdict{refusal(http.StatusInternalServerError, notSynced.Error()), metrics.VerdictError, true}
 	}
 
+	late := errors.Is(ctx.Err(), context.DeadlineExceeded)
 	a := &answer{}
 	if q.Resource.Group != v1alpha1.GroupVersion.Group {
 		e.judge(ctx, rules, ready, q, a)
@@ -117,7 +119,7 @@ func (e *Engine) review(ctx context.Context, group string, body []byte, timeout 
 		return verdict{refusal(http.StatusInternalServerError, err.Error()), metrics.VerdictError, true}
 	}
 	out.reply = admission(uid, response)
-	out.own = len(rules) > 0 && !ready || errors.Is(ctx.Err(), context.DeadlineExceeded)
+	out.own = len(rules) > 0 && !ready || late
 	switch {
 	case out.code != http.StatusOK:
 		out.label, out.own = metrics.VerdictError, true

@@ -340,8 +340,32 @@ func TestReviewsThatAreNone(t *testing.T) {
 	}
 }
 
-// TestOutOfTime has a context that ends be the replica's own failure, and the
-// rule's failurePolicy decide.
+// TestSlowRulesAreNotTheReplicas has rules that take all the time that there is: they would
+// on any other replica, so that all would be out of the Service for them.
+func TestSlowRulesAreNotTheReplicas(t *testing.T) {
+	t.Parallel()
+	numbers := "[1,2,3,4,5,6,7,8,9,10]"
+	var slow []*v1alpha1.ClusterRule
+	for _, name := range []string{"a", "b", "c", "d", "e", "f", "g", "h"} {
+		builder := builders.MakeClusterRule(name).Modes(v1alpha1.ModeAdmission).Match("", "v1", "pods").Refer("pods", "v1", "Pod")
+		for range 16 {
+			builder.Validate("refs.pods.size() >= 0 && "+strings.Repeat(numbers+".all(x, ", 5)+"true"+strings.Repeat(")", 5), "")
+		}
+		slow = append(slow, builder.Obj())
+	}
+	f := start(t, newFakeObjects(), slow...)
+	recorder := httptest.NewRecorder()
+	f.handler.ServeHTTP(recorder, httptest.NewRequest(http.MethodPost, policy.AdmitPath+groupOf(t, slow[0])+"?timeout=1s", strings.NewReader(string(review(t, aPod)))))
+	if body := recorder.Body.String(); !strings.Contains(body, "context deadline exceeded") {
+		t.Errorf("HTTP %d: %s", recorder.Code, body)
+	}
+	if f.observed.all != 1 || f.observed.owns != 0 {
+		t.Errorf("observed %d, %d of them for a reason of its own", f.observed.all, f.observed.owns)
+	}
+}
+
+// TestOutOfTime has a context that ends before any rule be the replica's own failure, and
+// the rule's failurePolicy decide.
 func TestOutOfTime(t *testing.T) {
 	t.Parallel()
 	r := few("a", 9).Obj()
