@@ -130,7 +130,10 @@ func contextConfig(path, name string) (*rest.Config, error) {
 	rules := clientcmd.NewDefaultClientConfigLoadingRules()
 	rules.ExplicitPath = path
 	cfg, err := clientcmd.NewNonInteractiveDeferredLoadingClientConfig(rules, &clientcmd.ConfigOverrides{CurrentContext: name}).ClientConfig()
-	if err != nil {
+	switch {
+	case clientcmd.IsEmptyConfig(err) && path == "":
+		return nil, errors.New("find a cluster: there is no kubeconfig; pass --kubeconfig or set KUBECONFIG")
+	case err != nil:
 		return nil, fmt.Errorf("load the kubeconfig: %w", err)
 	}
 	cfg.Timeout = reachTimeout

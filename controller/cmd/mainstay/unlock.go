@@ -43,19 +43,20 @@ func newUnlockCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "unlock --reason TEXT",
 		Short: "Open all of Mainstay's gates until mainstay lock",
-		Long: `Open all of Mainstay's gates: nothing is denied and nobody is warned, also with no
-pod of Mainstay alive. A ConfigMap in its namespace keeps them open, says who opened
-them and why, and makes a running controller alert. mainstay lock closes them.
+		Long: `Open all of Mainstay's gates: no rule denies or warns, also with no pod of Mainstay
+alive. A ConfigMap in its namespace keeps them open, says who opened them and why, and
+makes a running controller alert. mainstay lock closes them.
 
-It needs the rights to create and get ConfigMaps in that namespace, and to list and
-delete ValidatingAdmissionPolicyBindings.`,
+It needs the rights to create and get ConfigMaps in that namespace, to list and delete
+ValidatingAdmissionPolicyBindings, and to get and patch the
+ValidatingWebhookConfiguration mainstay.`,
 		Example: `  mainstay unlock --reason "INC-4711: the web team cannot roll back"
   mainstay lock`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			client, err := opts.client()
 			if err != nil {
-				return err
+				return fmt.Errorf("unlock: %w", err)
 			}
 			err = gate.Open(cmd.Context(), client, gate.Opening{Namespace: opts.namespace, Reason: reason, Out: cmd.OutOrStdout()})
 			if err != nil {
@@ -82,7 +83,7 @@ It needs the rights to get and delete ConfigMaps in Mainstay's namespace.`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			client, err := opts.client()
 			if err != nil {
-				return err
+				return fmt.Errorf("lock: %w", err)
 			}
 			if err := gate.Close(cmd.Context(), client, opts.namespace, cmd.OutOrStdout()); err != nil {
 				return fmt.Errorf("lock: %w", err)

@@ -1,6 +1,7 @@
 package expr
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -112,3 +113,25 @@ func TestListsWithOneChange(t *testing.T) {
 type fixedList List
 
 func (l fixedList) List(string) (List, error) { return List(l), nil }
+
+// TestNoRightsOfOthers has a rule of a tenant learn nothing of the rights of others.
+func TestNoRightsOfOthers(t *testing.T) {
+	t.Parallel()
+	for expression, refused := range map[string]bool{
+		"authorizer.group('').resource('secrets').namespace('shop').check('get').allowed()":                              false,
+		"authorizer.serviceAccount('kube-system', 'x').group('').resource('secrets').check('get').allowed()":             true,
+		"authorizer.group('').resource('secrets').check('get').reason() == ''":                                           true,
+		"authorizer.requestResource.check('bypass').error() == ''":                                                       true,
+		"object.metadata.?reason.orValue('') == '' && object.?error.orValue('') == '' && object.?serviceAccount == null": false,
+	} {
+		s := source(expression)
+		s.RequestsOnly, s.NoRightsOfOthers = true, true
+		if _, errs := newCompiler(t).Compile(s); (len(errs) > 0) != refused || refused && !strings.Contains(errs.Error(), "a namespaced Rule can ask") {
+			t.Errorf("%s: %v", expression, errs)
+		}
+		s.NoRightsOfOthers = false
+		if _, errs := newCompiler(t).Compile(s); len(errs) > 0 {
+			t.Errorf("%s, of a ClusterRule: %v", expression, errs)
+		}
+	}
+}

@@ -56,6 +56,7 @@ func (p place) mistake(kind Kind, value, message string) *Error {
 type compilation struct {
 	requestsOnly        bool
 	noRefsInMessages    bool
+	noRightsOfOthers    bool
 	plain               *cel.Env
 	matchEnvs, ruleEnvs environments
 	variablesType       *apiservercel.DeclType
@@ -71,7 +72,7 @@ func (c *Compiler) compile(source *Source) (*Program, Errors) {
 		variablesType: apiservercel.NewObjectType(variablesTypeName, map[string]*apiservercel.DeclField{}),
 		reads:         newReads(source.Refs, c.base.HasFunction),
 	}
-	work.noRefsInMessages = source.NoRefsInMessages
+	work.noRefsInMessages, work.noRightsOfOthers = source.NoRefsInMessages, source.NoRightsOfOthers
 	if source.RequestsOnly {
 		work.matchEnvs = c.requestEnvs
 	}
@@ -218,13 +219,17 @@ func (w *compilation) expression(envs environments, at place, text string) (step
 // a real request has.
 func (w *compilation) follow(at place, text string, checked *cel.Ast) *Error {
 	native := checked.NativeRep()
-	w.reads.requestUses, w.reads.refUses, w.reads.variablesUses = w.reads.requestUses[:0], w.reads.refUses[:0], w.reads.variablesUses[:0]
+	w.reads.requestUses, w.reads.refUses = w.reads.requestUses[:0], w.reads.refUses[:0]
+	w.reads.variablesUses, w.reads.rightsUses = w.reads.variablesUses[:0], w.reads.rightsUses[:0]
 	value := w.reads.follow(native.Expr(), nil)
 	mistakeAt := func(id int64, message string) *Error {
 		mistake := at.mistake(Invalid, text, message)
 		location := native.SourceInfo().GetStartLocation(id)
 		mistake.Line, mistake.Column = location.Line(), location.Column()+1
 		return mistake
+	}
+	if w.noRightsOfOthers && len(w.reads.rightsUses) > 0 {
+		return mistakeAt(w.reads.rightsUses[0], rightsOfOthers)
 	}
 	if len(w.reads.variablesUses) > 0 {
 		return mistakeAt(w.reads.variablesUses[0], variablesWhole)
@@ -297,6 +302,9 @@ const onlyRequests = " has no meaning outside admission: only a rule whose modes
 // variablesWhole refuses what a variable could read itself by, without end: the API server
 // would, too, until its stack is full.
 const variablesWhole = "variables can only be used by name, as in variables.x"
+
+// rightsOfOthers refuses what an author could learn the rights of others by.
+const rightsOfOthers = "a namespaced Rule can ask what the one who makes the request may do, and neither what a service account may nor why"
 
 // refsInMessage refuses a message that would show what its author may not read.
 const refsInMessage = "refs cannot be used here: the message of a namespaced Rule with mode Admission would show objects that its author may not read"

@@ -96,8 +96,9 @@ type reads struct {
 	// that only a real request has.
 	requestUses []requestUse
 
-	// variablesUses are where variables is used as a whole.
-	variablesUses []int64
+	// variablesUses are where variables is used as a whole, and rightsUses where
+	// somebody else is asked about of the authorizer, or for its reasons.
+	variablesUses, rightsUses []int64
 
 	// refUses are where refs, or a variable that uses them, is used, and
 	// refVariables those variables.
@@ -285,6 +286,10 @@ func (r *reads) call(e ast.Expr, scope *locals) places {
 	args := c.Args()
 	if !r.known(c.FunctionName()) {
 		r.beyond[c.FunctionName()] = true
+	}
+	switch c.FunctionName() {
+	case "serviceAccount", "reason", "error":
+		r.rightsUses = append(r.rightsUses, e.ID())
 	}
 	switch c.FunctionName() {
 	case operators.Conditional:

@@ -23,6 +23,9 @@ type Source struct {
 	// NoRefsInMessages refuses messageExpressions that use refs, by themselves
 	// or through variables.
 	NoRefsInMessages bool
+	// NoRightsOfOthers refuses authorizer.serviceAccount, and why a decision of the
+	// authorizer is what it is: both tell of others, and of roles and bindings.
+	NoRightsOfOthers bool
 }
 
 // Characters is how long all expressions are together, in bytes.
@@ -54,6 +57,7 @@ func (s *Source) key() string {
 	}
 	text(strconv.FormatBool(s.RequestsOnly))
 	text(strconv.FormatBool(s.NoRefsInMessages))
+	text(strconv.FormatBool(s.NoRightsOfOthers))
 	count(len(s.MatchConditions))
 	for i := range s.MatchConditions {
 		text(s.MatchConditions[i].Name)

@@ -73,7 +73,7 @@ func bounded(text string) string {
 func validateReason(reason string) error {
 	switch {
 	case reason == "":
-		return errors.New("a reason must be given: whoever finds the gates open reads it")
+		return errors.New("a reason must be given, --reason on the command line: whoever finds the gates open reads it")
 	case len(reason) > MaxReason:
 		return fmt.Errorf("the reason has %d bytes, at most %d are kept", len(reason), MaxReason)
 	}

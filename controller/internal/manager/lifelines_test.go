@@ -252,6 +252,30 @@ func TestDryRunRecordsAndMovesNothing(t *testing.T) {
 	}
 }
 
+// TestDryRunsOfANamespaceAreBounded has a Lifeline whose namespace has as many Interventions
+// as are kept: nobody needs a right for a dry run, and they are in Mainstay's namespace.
+func TestDryRunsOfANamespaceAreBounded(t *testing.T) {
+	t.Parallel()
+	ns := shared.namespace(t, nil)
+	for i := range 256 {
+		shared.create(t, &v1alpha1.Intervention{
+			ObjectMeta: metav1.ObjectMeta{Namespace: ownNamespace, Name: fmt.Sprintf("%s-%d", ns, i), Labels: map[string]string{v1alpha1.LabelOwnerKind: "Lifeline"}},
+			Spec: v1alpha1.InterventionSpec{
+				Owner:  v1alpha1.OwnerReference{Kind: "Lifeline", Namespace: ns, Name: "former", UID: "former"},
+				Action: v1alpha1.ActionEvict, Attempt: 1, Holder: "somebody-else", Reason: "to spread web",
+				Target: v1alpha1.TargetReference{APIVersion: "v1", Kind: "Pod", Namespace: ns, Name: "web", UID: "web", Workload: "Deployment/web"},
+			},
+		})
+	}
+	pile(t, builders.MakeDeployment(ns, "web").Replicas(2).Obj(), "worker-1")
+	l := builders.MakeLifeline(ns, "dry").Heal(v1alpha1.HealDryRun, 12).Obj()
+	shared.create(t, l)
+	lifelineStatus(t, l, conditionIs(v1alpha1.ConditionHealing, metav1.ConditionFalse, v1alpha1.ReasonDryRun))
+	if ivs := interventions(t, l); len(ivs) > 0 {
+		t.Errorf("recorded %d", len(ivs))
+	}
+}
+
 func TestBudgetThatAllowsNothingBlocks(t *testing.T) {
 	t.Parallel()
 	ns := shared.namespace(t, nil)

@@ -41,6 +41,15 @@ func TestLockedOutRunbook(t *testing.T) {
 	l.run(t, "One object")
 	l.judged(t, "excepted", true)
 	l.judged(t, "web", false)
+	for _, command := range l.commandsOf(t, "One object") {
+		if out, err := l.Kubectl(t.Context(), words(t, command)...); err == nil {
+			t.Errorf("%s replaces the exceptions that there are: %s", command, out)
+		}
+	}
+	l.run(t, "Where it has some")
+	l.judged(t, "another", true)
+	l.judged(t, "excepted", true)
+	l.judged(t, "web", false)
 
 	l.run(t, "One rule")
 	l.judged(t, "web", true)
@@ -127,7 +136,7 @@ func (l *lockedOut) commands(t *testing.T) map[string][]string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	fill := strings.NewReplacer("<rule>", l.rule, "<namespace>", l.namespace, "<object>", "excepted",
+	fill := strings.NewReplacer("<rule>", l.rule, "<namespace>", l.namespace, "<object>", "excepted", "<another>", "another",
 		"<expires>", time.Now().Add(time.Hour).UTC().Format(time.RFC3339))
 	steps := map[string][]string{}
 	title, begins := "", true
@@ -149,21 +158,23 @@ func (l *lockedOut) commands(t *testing.T) map[string][]string {
 // run executes the commands below the paragraph that begins like that.
 func (l *lockedOut) run(t *testing.T, paragraph string) {
 	t.Helper()
-	found := false
+	for _, command := range l.commandsOf(t, paragraph) {
+		if out, err := l.Kubectl(t.Context(), words(t, command)...); err != nil {
+			t.Fatalf("%s: %v\n%s", command, err, out)
+		}
+	}
+}
+
+// commandsOf are those below the paragraph that begins like that.
+func (l *lockedOut) commandsOf(t *testing.T, paragraph string) []string {
+	t.Helper()
 	for title, commands := range l.steps {
-		if !strings.HasPrefix(title, paragraph) {
-			continue
-		}
-		found = true
-		for _, command := range commands {
-			if out, err := l.Kubectl(t.Context(), words(t, command)...); err != nil {
-				t.Fatalf("%s: %v\n%s", command, err, out)
-			}
+		if strings.HasPrefix(title, paragraph) {
+			return commands
 		}
 	}
-	if !found {
-		t.Fatalf("the page has no command below %q, but %v", paragraph, l.steps)
-	}
+	t.Fatalf("the page has no command below %q, but %v", paragraph, l.steps)
+	return nil
 }
 
 // words splits a command of kubectl's as a shell does with single and double quotes.

@@ -30,7 +30,7 @@ func TestWebhookRuleHurtsOnlyItself(t *testing.T) {
 	}
 	bad := []*v1alpha1.ClusterRule{
 		hasBudget("no-name").Condition("not a name", "true").Obj(),
-		hasBudget("our-name").Condition("mainstay.dev/not-the-api-server", "true").Obj(),
+		hasBudget("our-name").Condition("mainstay.dev/guarded", "true").Obj(),
 		several.Obj(),
 	}
 	// By itself it is as deep as a parser takes; with what the API server evaluates

@@ -12,22 +12,20 @@ import (
 	"github.com/mainstay-dev/mainstay/controller/internal/rule"
 )
 
-// notTheAPIServer says that somebody else asks.
-const notTheAPIServer = "request.userInfo.?username.orValue('') != 'system:apiserver'"
-
-// guardedConditions exempt the API server itself: it writes what every other
-// request stands on, such as the addresses of the Service kubernetes, in
-// namespace default, and the IPAddress of each Service. Nobody else can have
-// its name. Of what is in no namespace they exempt who keeps workers going, too:
-// the network and storage of every pod, Mainstay's among them, begin with such
+// guarded says that a request off the recovery path is to be judged. The API server's are
+// not: it writes what every other request stands on, such as the addresses of the Service
+// kubernetes, in namespace default, and the IPAddress of each Service. Nobody else can
+// have its name. Of what is in no namespace those of who keeps workers going are not,
+// either: the network and storage of every pod, Mainstay's among them, begin with such
 // objects, and no namespaceSelector leaves those out.
+func guarded(infrastructure []string) string {
+	return fmt.Sprintf("request.userInfo.?username.orValue('') != 'system:apiserver' && (request.?namespace.orValue('') != '' || %s)",
+		noneOf(append([]string{"system:nodes"}, serviceAccountsOf(infrastructure)...)))
+}
+
+// guardedConditions leave out what guarded does.
 func guardedConditions(infrastructure []string) []admissionregistrationv1.MatchCondition {
-	return []admissionregistrationv1.MatchCondition{{
-		Name: ownPrefix + "not-the-api-server", Expression: notTheAPIServer,
-	}, {
-		Name:       ownPrefix + "not-the-infrastructure",
-		Expression: fmt.Sprintf("request.?namespace.orValue('') != '' || %s", noneOf(append([]string{"system:nodes"}, serviceAccountsOf(infrastructure)...))),
-	}}
+	return []admissionregistrationv1.MatchCondition{{Name: ownPrefix + "guarded", Expression: guarded(infrastructure)}}
 }
 
 // recoveryConditions exempt who keeps the recovery path going: what is judged
@@ -55,15 +53,14 @@ func serviceAccountsOf(namespaces []string) []string {
 	return groups
 }
 
-// notForTheAPIServer are a rule's own conditions, which cost nothing where the
-// API server itself asks. That guardedConditions are false for it is not enough:
-// all conditions are evaluated, and a request on which they run out of budget is
-// refused. On the recovery path it is admitted.
-func notForTheAPIServer(own []admissionregistrationv1.MatchCondition) []admissionregistrationv1.MatchCondition {
+// ofGuarded are a rule's own conditions, which cost nothing where nobody is judged. That
+// guardedConditions are false then is not enough: all conditions are evaluated, and a
+// request on which they run out of budget is refused. On the recovery path it is admitted.
+func ofGuarded(own []admissionregistrationv1.MatchCondition, infrastructure []string) []admissionregistrationv1.MatchCondition {
 	out := slices.Clone(own)
 	for i := range out {
 		// The line breaks end a comment, if the expression has one.
-		out[i].Expression = fmt.Sprintf("%s && (\n%s\n)", notTheAPIServer, out[i].Expression)
+		out[i].Expression = fmt.Sprintf("%s && (\n%s\n)", guarded(infrastructure), out[i].Expression)
 	}
 	return out
 }

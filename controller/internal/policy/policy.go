@@ -59,7 +59,7 @@ func Compile(r *rule.Rule, opts Options) (*Objects, *Refusal) {
 	if reach.guarded {
 		name := objectName(guardedPrefix, r.Key())
 		out.addPolicy(r, opts, name, failurePolicyOf(r), guardedConstraints(r, opts.RecoveryNamespaces),
-			slices.Concat(guardedConditions(opts.InfrastructureNamespaces), common, notForTheAPIServer(r.Spec().MatchConditions)))
+			slices.Concat(guardedConditions(opts.InfrastructureNamespaces), common, ofGuarded(r.Spec().MatchConditions, opts.InfrastructureNamespaces)))
 		out.addBinding(r, opts, name, name, nil)
 	}
 	if reach.namespaces || reach.kinds {

@@ -235,7 +235,7 @@ func TestExceptions(t *testing.T) {
 		})
 	}
 	own := compiled(t, ofNamespace(t, builders.MakeRule("shop", "web").Modes(v1alpha1.ModeAdmission).Match("", "v1", "pods").Validate("true", "").Except("", "x", "r").Obj()))
-	if got := own.Policies[0].Spec.MatchConditions[2].Expression; !strings.HasSuffix(got, ` in ["shop/x"])`) {
+	if got := own.Policies[0].Spec.MatchConditions[1].Expression; !strings.HasSuffix(got, ` in ["shop/x"])`) {
 		t.Errorf("a Rule's exception is %s, want it in the Rule's namespace", got)
 	}
 }

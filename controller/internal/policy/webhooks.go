@@ -240,7 +240,7 @@ func (e *entry) add(other *entry) {
 func (e *entry) webhook(opts WebhookOptions) admissionregistrationv1.ValidatingWebhook {
 	conditions := guardedConditions(opts.InfrastructureNamespaces)
 	if !opts.Refused.Has(e.name) {
-		conditions = append(conditions, notForTheAPIServer(pushedDown(e.rule))...)
+		conditions = append(conditions, ofGuarded(pushedDown(e.rule), opts.InfrastructureNamespaces)...)
 	}
 	constraints := guardedConstraints(e.rule, opts.RecoveryNamespaces)
 	failure := EffectiveFailurePolicy(e.rule)

@@ -40,6 +40,7 @@ func Compile(c *expr.Compiler, key Key, generation int64, spec *v1alpha1.RuleSpe
 		RequestsOnly:    !r.Audits(),
 		// Who asks reads the message, and the webhook reads what it refers to.
 		NoRefsInMessages: key.Kind == KindRule && r.Enforces(),
+		NoRightsOfOthers: key.Kind == KindRule,
 	}
 	for i := range spec.References {
 		source.Refs = append(source.Refs, spec.References[i].Name)

@@ -75,6 +75,13 @@ func (a *answer) errored(by *active, finding *rule.Finding) {
 		reason, code = metav1.StatusReasonInternalError, http.StatusInternalServerError
 	}
 	message := "the rule could not be evaluated: " + finding.Message
+	if code != http.StatusInternalServerError && by.key.Kind == rule.KindRule && len(by.rule.References()) > 0 {
+		// An error quotes what an expression had in hand.
+		message = "the rule could not be evaluated: why is not shown, as that may be of objects that whoever asks may not read"
+		if finding.Validation >= 0 {
+			message += fmt.Sprintf(" (validations[%d])", finding.Validation)
+		}
+	}
 	if by.fail {
 		a.deny(by, message, reason, code)
 	} else {

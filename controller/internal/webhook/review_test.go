@@ -340,6 +340,25 @@ func TestReviewsThatAreNone(t *testing.T) {
 	}
 }
 
+// TestErrorsOfTenantsShowNothing has a Rule whose expression fails on what it refers to: CEL
+// quotes that, and who asks may not read it.
+func TestErrorsOfTenantsShowNothing(t *testing.T) {
+	t.Parallel()
+	objects := newFakeObjects()
+	objects.set(podsGVR, "shop", "hidden", pod("shop", "hidden", "web"))
+	tenants := builders.MakeRule("shop", "a").Modes(v1alpha1.ModeAdmission).Match("", "v1", "pods").Refer("pods", "v1", "Pod").
+		Validate("{'a': true}[refs.pods[0].metadata.name]", "").Obj()
+	f := newEngine(t, objects)
+	key := rule.Key{Kind: rule.KindRule, Namespace: "shop", Name: "a"}
+	f.SetRule(key, "uid", 1, &tenants.Spec)
+	f.run(t)
+	f.await(t, "synced", f.Synced)
+	_, response := f.ask(t, policy.AdmitPath+policy.Group(f.InForce(key)), review(t, aPod))
+	if response.Allowed || strings.Contains(response.Result.Message, "hidden") || !strings.Contains(response.Result.Message, "(validations[0])") {
+		t.Errorf("%+v", response)
+	}
+}
+
 // TestSlowRulesAreNotTheReplicas has rules that take all the time that there is: they would
 // on any other replica, so that all would be out of the Service for them.
 func TestSlowRulesAreNotTheReplicas(t *testing.T) {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -32,6 +31,11 @@ const lookAgain = 30 * time.Second
 
 // conflictPause is how long a status that another manager owns is left alone.
 const conflictPause = 5 * time.Minute
+
+// maxKept is how many Interventions the Lifelines of a namespace may have before their dry
+// runs are not recorded any more: whoever writes Lifelines needs no right for those, and
+// they are no part of his quota.
+const maxKept = 256
 
 // Executor claims and takes actions.
 type Executor interface {
@@ -110,7 +114,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resu
 		return ctrl.Result{}, err
 	}
 	verdict := lifeline.Judge(snapshot)
-	history, err := r.history(ctx, r.client, l)
+	history, _, err := r.history(ctx, r.client, l)
 	if err != nil {
 		return ctrl.Result{}, err
 	}
@@ -144,7 +148,8 @@ func (r *Reconciler) heal(ctx context.Context, cached lifeline.Snapshot, verdict
 	if err != nil {
 		return decision, err
 	}
-	if history, err = r.history(ctx, r.reader, l); err != nil {
+	history, kept, err := r.history(ctx, r.reader, l)
+	if err != nil {
 		return decision, err
 	}
 	decision = lifeline.Plan(live, lifeline.Judge(live), history)
@@ -159,6 +164,10 @@ func (r *Reconciler) heal(ctx context.Context, cached lifeline.Snapshot, verdict
 		Attempt:  decision.Move.Attempt,
 		Reason:   decision.Move.Why,
 		Evidence: decision.Move.Evidence,
+	}
+	if decision.DryRun && kept >= maxKept {
+		ctrl.LoggerFrom(ctx).Info("this dry run is not recorded: the Lifelines of the namespace have as many interventions as are kept", "interventions", kept)
+		return decision, nil
 	}
 	if decision.DryRun {
 		return decision, r.executor.Refuse(ctx, claim, "dry run: spec.heal.mode is DryRun")
@@ -215,17 +224,25 @@ func (r *Reconciler) settle(ctx context.Context, history []*v1alpha1.Interventio
 	return wait, nil
 }
 
-// history lists the Interventions on behalf of l, by name.
-func (r *Reconciler) history(ctx context.Context, reader client.Reader, l *v1alpha1.Lifeline) ([]*v1alpha1.Intervention, error) {
+// history are the Interventions of a Lifeline, and how many those of its namespace have
+// together.
+func (r *Reconciler) history(ctx context.Context, reader client.Reader, l *v1alpha1.Lifeline) (mine []*v1alpha1.Intervention, all int, err error) {
 	var list v1alpha1.InterventionList
-	err := reader.List(ctx, &list, client.InNamespace(r.namespace), client.MatchingLabels{v1alpha1.LabelOwnerKind: "Lifeline"})
+	err = reader.List(ctx, &list, client.InNamespace(r.namespace), client.MatchingLabels{v1alpha1.LabelOwnerKind: "Lifeline"})
 	if err != nil {
-		return nil, fmt.Errorf("list the interventions of lifeline %s/%s: %w", l.Namespace, l.Name, err)
+		return nil, 0, fmt.Errorf("list the interventions of lifeline %s/%s: %w", l.Namespace, l.Name, err)
 	}
-	mine := slices.DeleteFunc(pointers(list.Items), func(iv *v1alpha1.Intervention) bool {
-		return iv.Spec.Owner.Kind != "Lifeline" || iv.Spec.Owner.UID != l.UID
-	})
-	return mine, nil
+	for i := range list.Items {
+		owner := &list.Items[i].Spec.Owner
+		if owner.Kind != "Lifeline" || owner.Namespace != l.Namespace {
+			continue
+		}
+		all++
+		if owner.UID == l.UID {
+			mine = append(mine, &list.Items[i])
+		}
+	}
+	return mine, all, nil
 }
 
 // ignoreConflict: somebody wrote the Intervention meanwhile, and the change
