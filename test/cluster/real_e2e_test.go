@@ -233,6 +233,8 @@ func (s shared) podPID(t *testing.T, worker, address string) (string, error) {
 }
 
 func (s shared) datapath(t *testing.T) {
+	// CoreDNS runs on two of the workers: nothing has waited for kube-proxy on the third.
+	s.eventuallyProbe(t, "lookup=kubernetes.default.svc.cluster.local")
 	sleepers, dns := s.awaitSleepers(t), s.dnsPods(t)
 	for _, worker := range s.c.Workers() {
 		probes := []string{"connect=10.96.0.1:443", "lookup=kubernetes.default.svc.cluster.local", "connect=" + net.JoinHostPort(s.c.HostIP(), "6443")}

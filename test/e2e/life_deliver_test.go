@@ -25,8 +25,9 @@ const (
 	// a leader let go: 2.2 retry periods of 2 s (docs/leadership.md).
 	leaseName    = "mainstay"
 	vacancyLimit = 4400 * time.Millisecond
-	// vacancySlack is for the requests of a takeover, on a machine that has other work.
-	vacancySlack = time.Second
+	// vacancySlack is for the requests of a takeover, on a machine that has other work. A
+	// lease that is lost takes 15 s.
+	vacancySlack = 4 * time.Second
 )
 
 // deliver makes a change in the project's repository, and waits until Flux has applied

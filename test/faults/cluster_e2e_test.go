@@ -69,9 +69,12 @@ func (b *bench) apiServerRestarted(t *testing.T) {
 		t.Errorf("the API server: %v, want connections refused", err)
 	}
 	heal()
-	if err := b.read(t.Context()); err != nil {
-		t.Errorf("reading after the restart: %v", err)
-	}
+	eventually(t, 30*time.Second, func(ctx context.Context) string {
+		if err := b.read(ctx); err != nil {
+			return err.Error()
+		}
+		return ""
+	})
 	b.healthy(t)
 }
 
@@ -89,7 +92,6 @@ func (b *bench) workerDead(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, heal := b.inject(t, "worker-dead")
-	before := b.renewed(t, sick)
 	for _, address := range []string{ip + ":10250", pod.Status.PodIP + ":8080"} {
 		if err := (way{network: "tcp", address: address}).try(t.Context()); err == nil {
 			t.Errorf("%s of a dead worker answers", address)
@@ -98,6 +100,8 @@ func (b *bench) workerDead(t *testing.T) {
 	if left, err := b.processesOf(sick); err != nil || len(left) > 0 {
 		t.Errorf("processes of a dead worker: %v, %v", left, err)
 	}
+	// By now the API server has stored what was under way.
+	before := b.renewed(t, sick)
 	b.turnsNotReady(t)
 	if got := b.renewed(t, sick); !got.Equal(before) {
 		t.Errorf("the lease was renewed at %s, after %s", got, before)

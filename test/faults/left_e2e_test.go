@@ -4,7 +4,9 @@ package faults
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -76,6 +78,9 @@ func (b *bench) leftInMemory(t *testing.T, target Target) []string {
 	var left []string
 	err = eachCgroup(top, func(dir string) error {
 		limit, err := readNumber(dir, limitFile)
+		if errors.Is(err, fs.ErrNotExist) || isGone(err) {
+			return nil // it went after it was listed
+		}
 		if err != nil {
 			return err
 		}
@@ -83,6 +88,9 @@ func (b *bench) leftInMemory(t *testing.T, target Target) []string {
 			left = append(left, fmt.Sprintf("memory limit %d of %s", limit, dir))
 		}
 		ids, err := processesIn(dir)
+		if errors.Is(err, fs.ErrNotExist) || isGone(err) {
+			return nil
+		}
 		for _, id := range ids {
 			if state, err := processState(id); err == nil && state == "T" {
 				left = append(left, fmt.Sprintf("stopped process %d in %s", id, filepath.Base(dir)))

@@ -168,7 +168,6 @@ func (b *bench) healsAlone(t *testing.T) {
 
 func (b *bench) kubeletDead(t *testing.T) {
 	_, heal := b.inject(t, "kubelet-dead")
-	before := b.renewed(t, sick)
 	const refused = ": connect: connection refused"
 	for _, broken := range b.broken(t.Context()) {
 		if !strings.HasPrefix(broken, podToKubelet) && !strings.HasPrefix(broken, hostToKubelet) || !strings.HasSuffix(broken, refused) {
@@ -182,6 +181,8 @@ func (b *bench) kubeletDead(t *testing.T) {
 	if err := b.answers(t.Context(), beside, sick); err != nil {
 		t.Errorf("a pod without its kubelet: %v", err)
 	}
+	// By now the API server has stored what was under way.
+	before := b.renewed(t, sick)
 	b.turnsNotReady(t)
 	if got := b.renewed(t, sick); !got.Equal(before) {
 		t.Errorf("the lease was renewed at %s, after %s", got, before)

@@ -154,6 +154,10 @@ func (b *bench) measureLoss(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer func() { _ = listener.Close() }()
+	// After a pause of this process all that is due arrives at once.
+	if err := listener.(*net.UDPConn).SetReadBuffer(4 << 20); err != nil {
+		t.Fatal(err)
+	}
 	conn, err := dialFrom(t.Context(), pid, "udp", listener.LocalAddr().String())
 	if err != nil {
 		t.Fatal(err)

@@ -3,6 +3,7 @@ package expr
 import (
 	"fmt"
 	"math"
+	"slices"
 
 	"github.com/google/cel-go/cel"
 	"github.com/google/cel-go/common/ast"
@@ -96,15 +97,10 @@ func sizeOf(e ast.Expr) size {
 // No such map can be made, and the type of a variable that has one doubles that of the next.
 func hasCompositeKey(t *cel.Type) bool {
 	if t.Kind() == types.MapKind && len(t.Parameters()) == 2 {
-		switch t.Parameters()[0].Kind() {
-		case types.ListKind, types.MapKind, types.OpaqueKind:
+		key := t.Parameters()[0].Kind()
+		if key == types.ListKind || key == types.MapKind || key == types.OpaqueKind {
 			return true
 		}
 	}
-	for _, parameter := range t.Parameters() {
-		if hasCompositeKey(parameter) {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(t.Parameters(), hasCompositeKey)
 }

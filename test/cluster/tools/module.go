@@ -106,6 +106,9 @@ func goOutput(ctx context.Context, dir string, args ...string) ([]byte, error) {
 	var stdout, stderr bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
 	if err := cmd.Run(); err != nil {
+		if ctx.Err() != nil {
+			return nil, fmt.Errorf("go %s in %s: %w", strings.Join(args, " "), dir, context.Cause(ctx))
+		}
 		if errors.Is(err, exec.ErrNotFound) {
 			return nil, fmt.Errorf("the go command is needed to build the tools: %w", err)
 		}

@@ -27,6 +27,9 @@ func Version(ctx context.Context, root, name string) (string, error) {
 func BuildProgram(ctx context.Context, root, pkg, ldflags, path string) error {
 	args := []string{"build", "-trimpath", "-buildvcs=false", "-ldflags", ldflags, "-o", path, pkg}
 	if words, err := goCommand(ctx, root, args...).CombinedOutput(); err != nil {
+		if ctx.Err() != nil {
+			return fmt.Errorf("building %s: %w", pkg, context.Cause(ctx))
+		}
 		return fmt.Errorf("building %s: %w\n%s", pkg, err, bytes.TrimSpace(words))
 	}
 	return nil
