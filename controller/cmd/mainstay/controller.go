@@ -74,8 +74,8 @@ func bindManagerFlags(fs *pflag.FlagSet, opts *manager.Options) {
 	fs.StringVar(&opts.WebhookURL, "webhook-url", opts.WebhookURL, "Base URL that API servers are to call instead of the Service, https://host[:port], for a controller outside the cluster. The certificate is made for its host, too.")
 	fs.BoolVar(&opts.WebhookCertRotation, "webhook-cert-rotation", opts.WebhookCertRotation, "Make and renew the Secret with the webhook's certificate. Turn it off where somebody else writes it, such as cert-manager.")
 	fs.DurationVar(&opts.DrainTime, "drain-time", opts.DrainTime, "How long a replica that was told to stop goes on serving the webhook while callers find another one; 0 for none.")
-	fs.StringSliceVar(&opts.FluxNamespaces, "flux-namespaces", opts.FluxNamespaces, "Namespaces of Flux: a Lifeline there sees the revision lag of all namespaces, any other that of its own.")
-	fs.StringSliceVar(&opts.RecoveryNamespaces, "recovery-namespaces", opts.RecoveryNamespaces, "Namespaces that a rule must never keep from recovering, such as those of the network, the storage and the certificates, beside kube-system, kube-public, kube-node-lease, flux-system, --flux-namespaces and this pod's own.")
+	fs.StringSliceVar(&opts.FluxNamespaces, "flux-namespaces", opts.FluxNamespaces, "Namespaces of Flux: a Lifeline there sees the revision lag of all namespaces, any other that of its own. They are on the recovery path, too: see --recovery-namespaces.")
+	fs.StringSliceVar(&opts.RecoveryNamespaces, "recovery-namespaces", opts.RecoveryNamespaces, "Namespaces that a rule must never keep from recovering, such as those of the network, the storage and the certificates, beside kube-system, kube-public, kube-node-lease, flux-system, --flux-namespaces and this pod's own. No rule with mode Admission judges their service accounts, but for Flux's, about what is in no namespace.")
 	fs.DurationVar(&opts.InterventionRetention, "intervention-retention", opts.InterventionRetention, "How long an Intervention is kept.")
 	fs.IntVar(&opts.ExpressionCacheSize, "expression-cache-size", opts.ExpressionCacheSize, "How many rules' compiled expressions are kept.")
 }
