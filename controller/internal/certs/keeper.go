@@ -433,7 +433,7 @@ func (k *Keeper) Ready() error {
 		return fmt.Errorf("the serving certificate expired at %s", m.pair.Leaf.NotAfter.Format(time.RFC3339))
 	case !k.served.known:
 		return errors.New("the webhook configuration has not been read yet")
-	case k.served.entries && !k.served.trusted(m, now, k.opts.TrustDelay):
+	case k.served.entries && !k.served.accepted(m, now, k.opts.TrustDelay):
 		return errors.New("not all API servers trust the CA of the serving certificate yet")
 	}
 	return nil

@@ -20,9 +20,9 @@ type served struct {
 	known bool
 	// entries is whether it has any: without one nobody calls.
 	entries bool
-	// anchors are the CAs that every entry trusts.
-	anchors []anchor
-	// live are the CAs that any entry trusts.
+	// anchors are the CAs that every entry trusts, and some those that any does.
+	anchors, some []anchor
+	// live are the CAs that any entry trusts, the newest first.
 	live []*x509.Certificate
 }
 
@@ -47,32 +47,44 @@ func (s *served) trust(entries [][]*x509.Certificate, since time.Time) {
 	if s.known && !s.entries {
 		since = time.Time{}
 	}
-	var anchors []anchor
+	var anchors, some []anchor
 	s.live = nil
-	for i, cas := range entries {
-		for _, ca := range cas {
-			if !slices.ContainsFunc(s.live, ca.Equal) {
-				s.live = append(s.live, ca)
-			}
-			everywhere := !slices.ContainsFunc(entries, func(other []*x509.Certificate) bool { return !slices.ContainsFunc(other, ca.Equal) })
-			if i > 0 || !everywhere {
-				continue // what all trust is found in the first one
-			}
-			a := anchor{ca: ca, since: since}
-			if j := slices.IndexFunc(s.anchors, func(old anchor) bool { return old.ca.Equal(ca) }); j >= 0 {
-				a.since = s.anchors[j].since
-			}
-			anchors = append(anchors, a)
+	for _, ca := range slices.Concat(entries...) {
+		if slices.ContainsFunc(s.live, ca.Equal) {
+			continue
+		}
+		s.live = append(s.live, ca)
+		some = append(some, anchorOf(ca, s.some, since))
+		if !slices.ContainsFunc(entries, func(other []*x509.Certificate) bool { return !slices.ContainsFunc(other, ca.Equal) }) {
+			anchors = append(anchors, anchorOf(ca, s.anchors, since))
 		}
 	}
 	// The Secret says which CA is the newest; of others their own certificates do.
 	slices.SortStableFunc(s.live, func(a, b *x509.Certificate) int { return cmp.Compare(b.NotBefore.Unix(), a.NotBefore.Unix()) })
-	s.known, s.entries, s.anchors = true, len(entries) > 0, anchors
+	s.known, s.entries, s.anchors, s.some = true, len(entries) > 0, anchors, some
+}
+
+// anchorOf is an anchor that is as old as it was known before, if it was.
+func anchorOf(ca *x509.Certificate, before []anchor, since time.Time) anchor {
+	if i := slices.IndexFunc(before, func(old anchor) bool { return old.ca.Equal(ca) }); i >= 0 {
+		since = before[i].since
+	}
+	return anchor{ca: ca, since: since}
 }
 
 // trusted is whether every entry trusts a certificate, and for how long at least.
 func (s *served) trusted(m *material, now time.Time, atLeast time.Duration) bool {
-	return slices.ContainsFunc(s.anchors, func(a anchor) bool {
+	return verified(m, s.anchors, now, atLeast)
+}
+
+// accepted is whether any entry trusts a certificate, and for how long at least. One that
+// somebody gave another bundle is no reason for the others to have nobody to ask.
+func (s *served) accepted(m *material, now time.Time, atLeast time.Duration) bool {
+	return verified(m, s.some, now, atLeast)
+}
+
+func verified(m *material, anchors []anchor, now time.Time, atLeast time.Duration) bool {
+	return slices.ContainsFunc(anchors, func(a anchor) bool {
 		return now.Sub(a.since) >= atLeast && m.verify(now, "", a.ca) == nil
 	})
 }

@@ -10,17 +10,22 @@ import (
 	"github.com/google/cel-go/common/types"
 )
 
-// What compiling an expression may take. Its text alone bounds neither: optMap and
+// What compiling an expression may take. Its text alone bounds it not: optMap and
 // optFlatMap have what they are called on twice, so that each of a chain doubles the
-// expression, and a map whose key is computed has the type of its key and that of its
-// value, so that each of a chain doubles the type, which the checker walks as a tree.
-// The API server compiles the same text.
+// expression; a map whose key is computed has the type of its key and that of its value, so
+// that each of a chain doubles the type, which the checker walks as a tree; and for a list
+// of lists of lists it writes down the type at each level, again at each of its parts. The
+// API server compiles the same text.
 const (
 	// maxSize is how many nodes an expression may have with its macros expanded.
-	// 8,192 characters without any of the two have about as many.
+	// 8,192 characters without optMap have about as many.
 	maxSize = 20_000
-	// maxComputedKeys is how many maps with a computed key an expression may build.
+	// maxComputedKeys is how many maps with a computed key may be made of one another.
 	maxComputedKeys = 8
+	// maxDepth is how many lists, maps and optional values may be made of one another.
+	maxDepth = 32
+	// maxTypeSize is how many parts the type of a variable may have.
+	maxTypeSize = 64
 )
 
 // MaxText is how long the expressions of a rule may be together, in bytes. Compiled they take
@@ -39,16 +44,25 @@ func (w *compilation) bounded(at place, text string) *Error {
 	case size.nodes > maxSize:
 		return at.mistake(Invalid, text, fmt.Sprintf("is too large: with optMap and optFlatMap expanded it has more than %d parts, as each has what it is called on twice", maxSize))
 	case size.computedKeys > maxComputedKeys:
-		return at.mistake(Invalid, text, fmt.Sprintf("builds more than %d maps with keys that are computed", maxComputedKeys))
+		return at.mistake(Invalid, text, fmt.Sprintf("has more than %d maps with computed keys that are made of one another", maxComputedKeys))
+	case size.depth > maxDepth:
+		return at.mistake(Invalid, text, fmt.Sprintf("has more than %d lists, maps or optional values that are made of one another", maxDepth))
 	}
 	return nil
 }
 
-// size of an expression once its macros are expanded.
-type size struct{ nodes, computedKeys int }
+// size of an expression once its macros are expanded, and of the type that it may have.
+type size struct{ nodes, computedKeys, depth int }
 
-func (s *size) add(more size) {
-	s.nodes, s.computedKeys = plus(s.nodes, more.nodes), plus(s.computedKeys, more.computedKeys)
+// beside adds what has no part in the type of the other.
+func (s *size) beside(more size) {
+	s.nodes = plus(s.nodes, more.nodes)
+	s.computedKeys, s.depth = max(s.computedKeys, more.computedKeys), max(s.depth, more.depth)
+}
+
+// within adds what may be a part of the other.
+func (s *size) within(more size) {
+	s.nodes, s.computedKeys, s.depth = plus(s.nodes, more.nodes), plus(s.computedKeys, more.computedKeys), plus(s.depth, more.depth)
 }
 
 // plus is no more than math.MaxInt32, which is beyond every bound.
@@ -58,39 +72,59 @@ func sizeOf(e ast.Expr) size {
 	out := size{nodes: 1}
 	switch e.Kind() {
 	case ast.SelectKind:
-		out.add(sizeOf(e.AsSelect().Operand()))
+		out.within(sizeOf(e.AsSelect().Operand()))
 	case ast.CallKind:
 		call := e.AsCall()
+		add := out.beside
 		if call.IsMemberFunction() {
+			// The arguments of a macro see what it is called on.
+			add = out.within
 			target := sizeOf(call.Target())
-			if name := call.FunctionName(); name == "optMap" || name == "optFlatMap" {
-				out.add(target)
+			switch call.FunctionName() {
+			case "optMap", "optFlatMap":
+				out.nodes = plus(out.nodes, target.nodes)
+				out.depth++
+			case "map", "transformList", "transformMap", "transformMapEntry", "of", "ofNonZeroValue":
+				out.depth++
 			}
-			out.add(target)
+			out.within(target)
 		}
 		for _, arg := range call.Args() {
-			out.add(sizeOf(arg))
+			add(sizeOf(arg))
 		}
 	case ast.ListKind:
 		for _, one := range e.AsList().Elements() {
-			out.add(sizeOf(one))
+			out.beside(sizeOf(one))
 		}
+		out.depth++
 	case ast.MapKind:
+		computed := 0
 		for _, entry := range e.AsMap().Entries() {
 			key := entry.AsMapEntry().Key()
 			if key.Kind() != ast.LiteralKind {
-				out.add(size{computedKeys: 1})
+				computed = 1
 			}
-			out.add(sizeOf(key))
-			out.add(sizeOf(entry.AsMapEntry().Value()))
+			out.beside(sizeOf(key))
+			out.beside(sizeOf(entry.AsMapEntry().Value()))
 		}
+		out.computedKeys += computed
+		out.depth++
 	case ast.StructKind:
 		for _, f := range e.AsStruct().Fields() {
-			out.add(sizeOf(f.AsStructField().Value()))
+			out.beside(sizeOf(f.AsStructField().Value()))
 		}
 	case ast.ComprehensionKind, ast.IdentKind, ast.LiteralKind, ast.UnspecifiedExprKind:
 	}
 	return out
+}
+
+// typeSize is how many parts a type has.
+func typeSize(t *cel.Type) int {
+	n := 1
+	for _, parameter := range t.Parameters() {
+		n = plus(n, typeSize(parameter))
+	}
+	return n
 }
 
 // hasCompositeKey says whether a type is, or has in it, a map whose keys are lists or maps.

@@ -196,6 +196,10 @@ func (w *compilation) expression(envs environments, at place, text string) (step
 		w.fail(at.mistake(Invalid, text, fmt.Sprintf("must evaluate to %s but got %s", at.want, checked.OutputType())))
 		return step{}, nil
 	}
+	if typeSize(checked.OutputType()) > maxTypeSize {
+		w.fail(at.mistake(Invalid, text, "must not evaluate to so many lists, maps and optional values that are made of one another"))
+		return step{}, nil
+	}
 	if hasCompositeKey(checked.OutputType()) {
 		w.fail(at.mistake(Invalid, text, fmt.Sprintf("must not evaluate to %s: the keys of a map are no lists or maps", checked.OutputType())))
 		return step{}, nil
@@ -220,7 +224,7 @@ func (w *compilation) expression(envs environments, at place, text string) (step
 func (w *compilation) follow(at place, text string, checked *cel.Ast) *Error {
 	native := checked.NativeRep()
 	w.reads.requestUses, w.reads.refUses = w.reads.requestUses[:0], w.reads.refUses[:0]
-	w.reads.variablesUses, w.reads.rightsUses = w.reads.variablesUses[:0], w.reads.rightsUses[:0]
+	w.reads.variablesUses, w.reads.rightsUses, w.reads.growthUses = w.reads.variablesUses[:0], w.reads.rightsUses[:0], w.reads.growthUses[:0]
 	value := w.reads.follow(native.Expr(), nil)
 	mistakeAt := func(id int64, message string) *Error {
 		mistake := at.mistake(Invalid, text, message)
@@ -230,6 +234,9 @@ func (w *compilation) follow(at place, text string, checked *cel.Ast) *Error {
 	}
 	if w.noRightsOfOthers && len(w.reads.rightsUses) > 0 {
 		return mistakeAt(w.reads.rightsUses[0], rightsOfOthers)
+	}
+	if len(w.reads.growthUses) > 0 {
+		return mistakeAt(w.reads.growthUses[0].id, w.reads.growthUses[0].why)
 	}
 	if len(w.reads.variablesUses) > 0 {
 		return mistakeAt(w.reads.variablesUses[0], variablesWhole)

@@ -17,6 +17,8 @@ import (
 type places struct {
 	nodes []*node
 	elem  *places
+	// growth is how many values of the input it may be as large as together.
+	growth int
 }
 
 // maxNodes is how many places one value is followed as. Beyond it everything
@@ -25,7 +27,7 @@ type places struct {
 const maxNodes = 64
 
 func join(a, b places) places {
-	joined := places{elem: a.elem, nodes: slices.Clone(a.nodes)}
+	joined := places{elem: a.elem, nodes: slices.Clone(a.nodes), growth: max(a.growth, b.growth)}
 	for _, n := range b.nodes {
 		if !slices.Contains(joined.nodes, n) {
 			joined.nodes = append(joined.nodes, n)
@@ -66,14 +68,17 @@ func (p places) element() places {
 }
 
 func (p places) below(step func(*node) *node) places {
-	selected := places{nodes: make([]*node, 0, len(p.nodes))}
+	selected := places{nodes: make([]*node, 0, len(p.nodes)), growth: p.growth}
 	for _, n := range p.nodes {
 		selected.nodes = append(selected.nodes, step(n))
 	}
-	if p.elem != nil {
-		return join(selected, *p.elem)
+	if p.elem == nil {
+		return selected
 	}
-	return selected
+	// A part of what an expression builds is as large as the largest part; one of the
+	// object is as large as one value.
+	selected.growth = min(len(p.nodes), 1)
+	return join(selected, *p.elem)
 }
 
 // reads collects what the expressions of one rule read. Values are followed
@@ -99,6 +104,9 @@ type reads struct {
 	// variablesUses are where variables is used as a whole, and rightsUses where
 	// somebody else is asked about of the authorizer, or for its reasons.
 	variablesUses, rightsUses []int64
+
+	// growthUses are where a value may become too large, and why.
+	growthUses []growthUse
 
 	// refUses are where refs, or a variable that uses them, is used, and
 	// refVariables those variables.
@@ -164,17 +172,23 @@ func (r *reads) follow(e ast.Expr, scope *locals) places {
 		return r.call(e, scope)
 	case ast.ListKind:
 		var elem places
+		growth := 0
 		for _, one := range e.AsList().Elements() {
-			elem = join(elem, r.follow(one, scope))
+			value := r.follow(one, scope)
+			growth += value.growth
+			elem = join(elem, value)
 		}
-		return places{elem: &elem}
+		return places{elem: &elem, growth: r.grown(e.ID(), growth)}
 	case ast.MapKind:
 		var elem places
+		growth := 0
 		for _, entry := range e.AsMap().Entries() {
-			r.follow(entry.AsMapEntry().Key(), scope).whole()
-			elem = join(elem, r.follow(entry.AsMapEntry().Value(), scope))
+			key, value := r.follow(entry.AsMapEntry().Key(), scope), r.follow(entry.AsMapEntry().Value(), scope)
+			key.whole()
+			growth += key.growth + value.growth
+			elem = join(elem, value)
 		}
-		return places{elem: &elem}
+		return places{elem: &elem, growth: r.grown(e.ID(), growth)}
 	case ast.StructKind:
 		for _, f := range e.AsStruct().Fields() {
 			r.follow(f.AsStructField().Value(), scope).whole()
@@ -195,13 +209,13 @@ func (r *reads) ident(e ast.Expr, scope *locals) places {
 	}
 	switch name {
 	case objectVar:
-		return places{nodes: []*node{r.object}}
+		return places{nodes: []*node{r.object}, growth: 1}
 	case requestVar:
 		r.requestUses = append(r.requestUses, requestUse{id: e.ID()})
-		return places{nodes: []*node{r.request}}
+		return places{nodes: []*node{r.request}, growth: 1}
 	case namespaceVar:
 		r.usesNamespace = true
-		return places{nodes: []*node{r.namespace}}
+		return places{nodes: []*node{r.namespace}, growth: 1}
 	case variablesVar:
 		r.variablesUses = append(r.variablesUses, e.ID())
 	case refsVar:
@@ -214,7 +228,7 @@ func (r *reads) ident(e ast.Expr, scope *locals) places {
 	case admissioncel.AuthorizerVarName, admissioncel.RequestResourceAuthorizerVarName:
 		r.requestOnly[admissioncel.AuthorizerVarName] = true
 	}
-	return places{}
+	return places{growth: 1}
 }
 
 func (r *reads) selection(e ast.Expr, scope *locals) places {
@@ -256,10 +270,10 @@ func (r *reads) rootField(id int64, operand ast.Expr, name string, scope *locals
 		r.usesRefs[fieldName(name)] = true
 		r.refUses = append(r.refUses, id)
 		r.beyond[refsVar+"."+fieldName(name)] = true
-		return places{elem: &places{nodes: []*node{n}}}, true
+		return places{elem: &places{nodes: []*node{n}, growth: 1}, growth: 1}, true
 	case requestVar:
 		r.requestUses = append(r.requestUses, requestUse{field: name, id: id})
-		return places{nodes: []*node{r.request.field(name)}}, true
+		return places{nodes: []*node{r.request.field(name)}, growth: 1}, true
 	}
 	return places{}, false
 }
@@ -304,7 +318,7 @@ func (r *reads) call(e ast.Expr, scope *locals) places {
 			return places{}
 		}
 	case operators.Add:
-		return r.concatenation(args, scope)
+		return r.concatenation(e.ID(), args, scope)
 	case "size":
 		value := r.receiver(c, scope)
 		value.element()
@@ -319,13 +333,19 @@ func (r *reads) call(e ast.Expr, scope *locals) places {
 			return join(r.follow(c.Target(), scope), r.follow(args[0], scope))
 		}
 	}
+	growth := 0
+	use := func(e ast.Expr) {
+		value := r.follow(e, scope)
+		value.whole()
+		growth = max(growth, value.growth)
+	}
 	if c.IsMemberFunction() {
-		r.follow(c.Target(), scope).whole()
+		use(c.Target())
 	}
 	for _, arg := range args {
-		r.follow(arg, scope).whole()
+		use(arg)
 	}
-	return places{}
+	return places{growth: r.grownBy(e, growth)}
 }
 
 // receiver is the only operand of a call: its target or its argument.
@@ -360,13 +380,16 @@ func (r *reads) index(e ast.Expr, scope *locals) places {
 
 // concatenation of lists that the expression builds itself keeps track of
 // their elements; anything else that is added is used whole.
-func (r *reads) concatenation(args []ast.Expr, scope *locals) places {
+func (r *reads) concatenation(id int64, args []ast.Expr, scope *locals) places {
 	var sum places
+	growth := 0
 	for _, arg := range args {
 		value := r.follow(arg, scope)
 		places{nodes: value.nodes}.whole()
 		sum = join(sum, places{elem: value.elem})
+		growth += max(value.growth, 1)
 	}
+	sum.growth = r.grown(id, growth)
 	return sum
 }
 

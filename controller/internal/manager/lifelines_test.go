@@ -270,9 +270,12 @@ func TestDryRunsOfANamespaceAreBounded(t *testing.T) {
 	pile(t, builders.MakeDeployment(ns, "web").Replicas(2).Obj(), "worker-1")
 	l := builders.MakeLifeline(ns, "dry").Heal(v1alpha1.HealDryRun, 12).Obj()
 	shared.create(t, l)
-	lifelineStatus(t, l, conditionIs(v1alpha1.ConditionHealing, metav1.ConditionFalse, v1alpha1.ReasonDryRun))
+	status := lifelineStatus(t, l, conditionIs(v1alpha1.ConditionHealing, metav1.ConditionFalse, v1alpha1.ReasonDryRun))
 	if ivs := interventions(t, l); len(ivs) > 0 {
 		t.Errorf("recorded %d", len(ivs))
+	}
+	if said := meta.FindStatusCondition(status.Conditions, v1alpha1.ConditionHealing).Message; !strings.Contains(said, "is not recorded") {
+		t.Errorf("it says %q", said)
 	}
 }
 

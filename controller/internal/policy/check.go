@@ -17,6 +17,10 @@ const (
 	maxConditions = 64
 	ownConditions = 2
 
+	// maxSelectors is how long the selectors of a rule may be as text, in bytes: each
+	// request is matched against them, and there is one object for all webhook entries.
+	maxSelectors = 8 << 10
+
 	// ownPrefix begins the names of the match conditions that Mainstay adds.
 	ownPrefix = "mainstay.dev/"
 )
@@ -50,6 +54,10 @@ func Check(r *rule.Rule) *Refusal {
 	if len(constraintsOf(r).ResourceRules) == 0 {
 		return invalid("spec.matchConstraints.resourceRules: all entries have the scope Cluster, and a namespaced Rule matches nothing of that")
 	}
+	match := &r.Spec().MatchConstraints
+	if n := len(selectorText(match.NamespaceSelector)) + len(selectorText(match.ObjectSelector)); n > maxSelectors {
+		return invalid("spec.matchConstraints: with mode Admission its selectors may have %d bytes together, and these have %d", maxSelectors, n)
+	}
 	if onlyOwnKinds(r) {
 		return invalid("spec.matchConstraints.resourceRules: no request about Mainstay's own kinds is judged, so that any rule can be mended: leave out mode Admission")
 	}
@@ -64,6 +72,9 @@ func checkExpressions(r *rule.Rule) *Refusal {
 			strings.Join(r.Beyond(), " and "))
 	}
 	conditions := r.Spec().MatchConditions
+	if NeedsWebhook(r) {
+		conditions = pushedDown(r)
+	}
 	if most := maxConditions - ownConditions; len(conditions) > most {
 		return invalid("spec.matchConditions: a rule with mode Admission may have %d, and this one has %d: join some by &&", most, len(conditions))
 	}

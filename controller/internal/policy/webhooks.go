@@ -23,7 +23,8 @@ const (
 	// ValidatePath is what the entry about rules themselves calls.
 	ValidatePath = "/validate"
 
-	entrySuffix = ".rules.mainstay.dev"
+	// EntrySuffix ends the names of the entries of rules.
+	EntrySuffix = ".rules.mainstay.dev"
 	// reviewTimeout bounds what a request waits for a rule, in seconds, and
 	// validateTimeout what one about a rule waits for its compiler: Flux applies
 	// rules while nobody answers.
@@ -54,8 +55,9 @@ type Webhooks struct {
 	// that is served off the recovery path, or has no room.
 	Of map[rule.Key][]string
 	// NoRoom are the rules whose entry would make the configuration larger than
-	// an object may be.
+	// an object may be, and Room is how many bytes of JSON it has left.
 	NoRoom sets.Set[rule.Key]
+	Room   int
 }
 
 // maxConfiguration is how large all entries may be together, in bytes of JSON. etcd
@@ -97,13 +99,15 @@ func CompileWebhooks(rules []*rule.Rule, opts WebhookOptions) *Webhooks {
 			of[i].add(asked)
 		}
 	}
-	room := maxConfiguration
+	out.Room = maxConfiguration
 	for _, e := range inTurn(entries) {
 		webhook := e.webhook(opts)
-		if room -= sizeOf(&webhook); room < 0 {
+		size := EntrySize(&webhook)
+		if size > out.Room {
 			out.NoRoom.Insert(e.keys...)
 			continue
 		}
+		out.Room -= size
 		out.Entries = append(out.Entries, webhook)
 		for _, key := range e.keys {
 			out.Of[key] = []string{e.name}
@@ -131,8 +135,8 @@ func inTurn(groups map[string][]*entry) []*entry {
 	return out
 }
 
-// sizeOf is how large an entry is, in bytes of JSON.
-func sizeOf(entry *admissionregistrationv1.ValidatingWebhook) int {
+// EntrySize is how large an entry is, in bytes of JSON.
+func EntrySize(entry *admissionregistrationv1.ValidatingWebhook) int {
 	text, err := json.Marshal(entry)
 	if err != nil {
 		return maxConfiguration // it cannot be stored either
@@ -145,7 +149,7 @@ func entryName(group string, i int) string {
 	if i > 0 {
 		group = fmt.Sprintf("%s-%d", group, i)
 	}
-	return group + entrySuffix
+	return group + EntrySuffix
 }
 
 // askedOf is what one rule asks for: of each group and resource one version, the

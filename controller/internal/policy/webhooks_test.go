@@ -9,6 +9,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/util/validation"
 
@@ -191,6 +192,18 @@ func TestConfigurationHasRoomForEverybody(t *testing.T) {
 	for i := range 200 {
 		rules = append(rules, tenant("greedy", i))
 	}
+	// One that is too large by itself is nobody else's matter, wherever it comes.
+	large := builders.MakeRule("aaa", "large").Modes(v1alpha1.ModeAdmission).Match("", "v1", "pods").Refer("pods", "v1", "Pod").Validate("refs.pods.size() == 0", "").Obj()
+	large.Spec.MatchConstraints.ObjectSelector = &metav1.LabelSelector{}
+	for i := range 9000 {
+		large.Spec.MatchConstraints.ObjectSelector.MatchExpressions = append(large.Spec.MatchConstraints.ObjectSelector.MatchExpressions,
+			metav1.LabelSelectorRequirement{Key: fmt.Sprintf("key%d%s", i, strings.Repeat("a", 50)), Operator: metav1.LabelSelectorOpNotIn, Values: []string{strings.Repeat("a", 63)}})
+	}
+	tooLarge := ofNamespace(t, large)
+	if refusal := policy.Check(tooLarge); refusal == nil || !strings.Contains(refusal.Message, "selectors may have") {
+		t.Errorf("a rule with selectors of a megabyte: %+v", refusal)
+	}
+	rules = append(rules, tooLarge)
 	out := policy.CompileWebhooks(rules, webhookOptions())
 	for _, r := range rules[:3] {
 		if len(out.Of[r.Key()]) == 0 || out.NoRoom.Has(r.Key()) {

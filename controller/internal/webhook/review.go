@@ -58,12 +58,12 @@ func (e *Engine) Handler(observer Observer) http.Handler {
 			http.Error(w, "want "+policy.AdmitPath+"<group>", http.StatusNotFound)
 			return
 		}
-		ctx, timeout := r.Context(), timeoutOf(r)
+		ctx, deadline := r.Context(), time.Now().Add(timeoutOf(r))
 		var out verdict
-		err := e.room.within(w, r, timeout, func(body []byte) {
+		err := e.room.within(w, r, deadline, func(body []byte) {
 			// Until here it waited for the caller's bytes, and for room.
 			start := time.Now()
-			out = e.review(ctx, group, body, timeout)
+			out = e.review(ctx, group, body, deadline)
 			e.metrics.ReviewSeconds.Observe(time.Since(start).Seconds())
 			e.metrics.Reviews.WithLabelValues(out.label).Inc()
 			if observer != nil {
@@ -88,7 +88,7 @@ type verdict struct {
 }
 
 // review answers one review of a group.
-func (e *Engine) review(ctx context.Context, group string, body []byte, timeout time.Duration) (out verdict) {
+func (e *Engine) review(ctx context.Context, group string, body []byte, deadline time.Time) (out verdict) {
 	defer func() {
 		if cause := recover(); cause != nil {
 			out = verdict{refusal(http.StatusInternalServerError, fmt.Sprintf("internal error: %v", cause)), metrics.VerdictError, true}
@@ -99,7 +99,7 @@ func (e *Engine) review(ctx context.Context, group string, body []byte, timeout 
 	if err != nil {
 		return verdict{refusal(http.StatusBadRequest, err.Error()), metrics.VerdictError, false}
 	}
-	ctx, cancel := context.WithTimeout(ctx, timeout)
+	ctx, cancel := context.WithDeadline(ctx, deadline)
 	defer cancel()
 	// In this order: what is read after the engine was ready has all rules.
 	ready := e.ready.Load()

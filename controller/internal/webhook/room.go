@@ -50,9 +50,9 @@ func newRoom(bodies, decoded int64) *room {
 }
 
 // within reads the body of a review and does something with it. It waits for the body and
-// for room until the timeout. The room is free when it returns: whoever does not take his
+// for room until the deadline. The room is free when it returns: whoever does not take his
 // answer keeps none.
-func (m *room) within(w http.ResponseWriter, r *http.Request, timeout time.Duration, do func(body []byte)) error {
+func (m *room) within(w http.ResponseWriter, r *http.Request, deadline time.Time, do func(body []byte)) error {
 	length := r.ContentLength
 	if length > maxBody {
 		return fmt.Errorf("read the review: %w: want at most %d bytes", errTooLarge, maxBody)
@@ -60,11 +60,11 @@ func (m *room) within(w http.ResponseWriter, r *http.Request, timeout time.Durat
 	if length < 0 {
 		length = maxBody + 1 // nobody said
 	}
-	ctx, cancel := context.WithTimeout(r.Context(), timeout)
+	ctx, cancel := context.WithDeadline(r.Context(), deadline)
 	defer cancel()
 	// For the body alone: net/http takes the deadline away when that has been read. Servers
 	// can do it; what tests write to cannot.
-	_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(timeout))
+	_ = http.NewResponseController(w).SetReadDeadline(deadline)
 	var body bytes.Buffer
 	err := read(&body, r.Body, min(length, smallBody))
 	if err == nil && length > smallBody && body.Len() == smallBody {

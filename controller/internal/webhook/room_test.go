@@ -79,7 +79,7 @@ func serveWithin(t *testing.T, timeout time.Duration, do func(*http.Request, []b
 	t.Helper()
 	m := newRoom(bodiesRoom, decodedRoom)
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if err := m.within(w, r, timeout, func(body []byte) { do(r, body) }); err != nil {
+		if err := m.within(w, r, time.Now().Add(timeout), func(body []byte) { do(r, body) }); err != nil {
 			unread(err).write(w)
 		}
 	}))

@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"time"
 	"unicode/utf8"
 
 	admissionv1 "k8s.io/api/admission/v1"
@@ -40,7 +41,7 @@ func (e *Engine) ValidateHandler() http.Handler {
 	compiler, room := e.compiler.WithoutCache(), newRoom(ruleRoom, ruleRoom)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		var out reply
-		if err := room.within(w, r, timeoutOf(r), func(body []byte) { out = validate(compiler, body) }); err != nil {
+		if err := room.within(w, r, time.Now().Add(timeoutOf(r)), func(body []byte) { out = validate(compiler, body) }); err != nil {
 			out = unread(err)
 		}
 		out.write(w)

@@ -114,12 +114,12 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resu
 		return ctrl.Result{}, err
 	}
 	verdict := lifeline.Judge(snapshot)
-	history, _, err := r.history(ctx, r.client, l)
+	history, kept, err := r.history(ctx, r.client, l)
 	if err != nil {
 		return ctrl.Result{}, err
 	}
 	wait, settleErr := r.settle(ctx, history, snapshot)
-	decision, healErr := r.heal(ctx, snapshot, verdict, history)
+	decision, healErr := r.heal(ctx, snapshot, verdict, history, kept)
 
 	result, err := r.report(ctx, l, verdict, decision)
 	if err == nil {
@@ -138,18 +138,21 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resu
 
 // heal plans on the cache and, where there is a move to make, plans once more
 // on what the API server says now. Only what both agree on is done.
-func (r *Reconciler) heal(ctx context.Context, cached lifeline.Snapshot, verdict lifeline.Verdict, history []*v1alpha1.Intervention) (lifeline.Decision, error) {
+func (r *Reconciler) heal(ctx context.Context, cached lifeline.Snapshot, verdict lifeline.Verdict, history []*v1alpha1.Intervention, kept int) (lifeline.Decision, error) {
 	decision := lifeline.Plan(cached, verdict, history)
 	if decision.Move == nil {
 		return decision, nil
 	}
 	l := cached.Lifeline
+	if decision.DryRun && kept >= maxKept {
+		decision.Message = fmt.Sprintf("spec.heal.mode is DryRun, and the Lifelines of namespace %s have %d Interventions: a move that would be made is not recorded", l.Namespace, kept)
+		return decision, nil
+	}
 	live, err := gather(ctx, r.reader, l, r.profiles, r.clock.Now())
 	if err != nil {
 		return decision, err
 	}
-	history, kept, err := r.history(ctx, r.reader, l)
-	if err != nil {
+	if history, _, err = r.history(ctx, r.reader, l); err != nil {
 		return decision, err
 	}
 	decision = lifeline.Plan(live, lifeline.Judge(live), history)
@@ -164,10 +167,6 @@ func (r *Reconciler) heal(ctx context.Context, cached lifeline.Snapshot, verdict
 		Attempt:  decision.Move.Attempt,
 		Reason:   decision.Move.Why,
 		Evidence: decision.Move.Evidence,
-	}
-	if decision.DryRun && kept >= maxKept {
-		ctrl.LoggerFrom(ctx).Info("this dry run is not recorded: the Lifelines of the namespace have as many interventions as are kept", "interventions", kept)
-		return decision, nil
 	}
 	if decision.DryRun {
 		return decision, r.executor.Refuse(ctx, claim, "dry run: spec.heal.mode is DryRun")

@@ -33,12 +33,12 @@ var errStale = errors.New("changed meanwhile")
 
 // apply writes the entries where the cache has others. It returns why they cannot
 // be what they should.
-func (r *Reconciler) apply(ctx context.Context, live *admissionregistrationv1.ValidatingWebhookConfiguration,
+func (r *Reconciler) apply(ctx context.Context, live *admissionregistrationv1.ValidatingWebhookConfiguration, owner metav1.OwnerReference,
 	wanted []admissionregistrationv1.ValidatingWebhook,
 ) (*policy.Refusal, error) {
-	want, err := r.configuration(ctx, live, wanted)
-	if err != nil || same(live, want) {
-		return nil, err
+	want := configuration(live, owner, wanted)
+	if same(live, want) {
+		return nil, nil //nolint:nilnil // neither refused nor failed
 	}
 	refusal, now, err := r.write(ctx, want)
 	if refusal != nil || err != nil {
@@ -50,19 +50,24 @@ func (r *Reconciler) apply(ctx context.Context, live *admissionregistrationv1.Va
 	return nil, nil //nolint:nilnil // neither refused nor failed
 }
 
-// refusedAlone are the names of entries that the API server refuses by themselves.
-func (r *Reconciler) refusedAlone(ctx context.Context, live *admissionregistrationv1.ValidatingWebhookConfiguration,
+// refusedAlone are the names of the entries that the API server refuses by themselves for
+// their rules' match conditions, and of those that it did before: one rule's must not keep
+// all others from being written.
+func (r *Reconciler) refusedAlone(ctx context.Context, live *admissionregistrationv1.ValidatingWebhookConfiguration, owner metav1.OwnerReference,
 	wanted []admissionregistrationv1.ValidatingWebhook,
 ) (sets.Set[string], error) {
 	refused := sets.Set[string]{}
 	for i := range wanted {
-		want, err := r.configuration(ctx, live, wanted[i:i+1])
-		if err != nil {
-			return nil, err
+		if r.unconditional.Has(wanted[i].Name) {
+			refused.Insert(wanted[i].Name)
+			continue
 		}
-		refusal, _, err := r.write(ctx, want, client.DryRunAll)
+		if j := indexOf(live.Webhooks, wanted[i].Name); j >= 0 && equality.Semantic.DeepEqual(live.Webhooks[j], wanted[i]) {
+			continue
+		}
+		refusal, _, err := r.write(ctx, configuration(live, owner, wanted[i:i+1]), client.DryRunAll)
 		if err != nil {
-			return nil, err
+			return r.unconditional, err
 		}
 		if refusal != nil && refusal.Reason == v1alpha1.ReasonRejected {
 			refused.Insert(wanted[i].Name)
@@ -73,20 +78,16 @@ func (r *Reconciler) refusedAlone(ctx context.Context, live *admissionregistrati
 
 // configuration is the object with entries. What it was computed from is in it: one that
 // was deleted meanwhile is not made again, and what another leader wrote meanwhile stays.
-func (r *Reconciler) configuration(ctx context.Context, live *admissionregistrationv1.ValidatingWebhookConfiguration,
+func configuration(live *admissionregistrationv1.ValidatingWebhookConfiguration, owner metav1.OwnerReference,
 	entries []admissionregistrationv1.ValidatingWebhook,
-) (*admissionregistrationv1.ValidatingWebhookConfiguration, error) {
-	owner, err := r.owner(ctx)
-	if err != nil {
-		return nil, err
-	}
+) *admissionregistrationv1.ValidatingWebhookConfiguration {
 	return &admissionregistrationv1.ValidatingWebhookConfiguration{
 		TypeMeta: metav1.TypeMeta{APIVersion: admissionregistrationv1.SchemeGroupVersion.String(), Kind: "ValidatingWebhookConfiguration"},
 		ObjectMeta: metav1.ObjectMeta{
 			Name: gate.ConfigurationName, UID: live.UID, ResourceVersion: live.ResourceVersion, OwnerReferences: []metav1.OwnerReference{owner},
 		},
 		Webhooks: entries,
-	}, nil
+	}
 }
 
 // write applies a configuration. It returns what the API server has then, or why it has

@@ -1,57 +1,92 @@
 package webhook
 
 import (
-	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
+	"k8s.io/apimachinery/pkg/util/sets"
 
 	"github.com/mainstay-dev/mainstay/controller/internal/policy"
 	"github.com/mainstay-dev/mainstay/controller/internal/rule"
 )
 
-// moves are the entries that an edit took rules from. Such an entry stays for
-// policy.Settling beside the new one: a replica that has not seen the edit knows no rule
-// of the new one, and would admit what both generations deny. One that has seen it judges
-// by the new generation for either. The zero value has none.
+// moves are the entries that an edit took rules from. What such an entry asks about it goes
+// on asking about for policy.Settling beside the new one: a replica that has not seen the
+// edit knows no rule of the new one, and would admit what both generations deny. One that
+// has seen it judges by the new generation for either. The zero value is that of a leader
+// that knows nothing of before.
 type moves struct {
-	// of is the entry of each rule, and until when one that was left may go.
-	of    map[rule.Key]string
+	// of is the entry of each rule as it was written last, nil before the first time,
+	// and now as it is to be written.
+	of, now map[rule.Key]string
+	// left are the entries that are kept by what is to be written, and until when those
+	// that were written are.
+	left  sets.Set[string]
 	until map[string]time.Time
 }
 
-// left takes what entry each rule has now, and returns those that stay though nobody
-// wants them, as they are, with the bundle of the others.
-func (m *moves) left(now map[rule.Key][]string, wanted []admissionregistrationv1.ValidatingWebhook, live *admissionregistrationv1.ValidatingWebhookConfiguration,
+// keep returns the entries that are wanted with what is kept beside them, as far as there
+// is room for it.
+func (m *moves) keep(compiled *policy.Webhooks, wanted []admissionregistrationv1.ValidatingWebhook, live *admissionregistrationv1.ValidatingWebhookConfiguration,
 	bundle []byte, at time.Time,
 ) []admissionregistrationv1.ValidatingWebhook {
-	of := make(map[rule.Key]string, len(now))
-	for key, names := range now {
-		of[key] = names[0]
+	m.now, m.left = make(map[rule.Key]string, len(compiled.Of)), sets.Set[string]{}
+	for key, names := range compiled.Of {
+		m.now[key] = names[0]
 		if before := m.of[key]; before != "" && before != names[0] {
-			if m.until == nil {
-				m.until = map[string]time.Time{}
-			}
-			m.until[before] = at.Add(policy.Settling)
+			m.left.Insert(before)
 		}
 	}
-	m.of = of
-	var out []admissionregistrationv1.ValidatingWebhook
-	for _, name := range slices.Sorted(maps.Keys(m.until)) {
-		i := indexOf(live.Webhooks, name)
-		if !m.until[name].After(at) || i < 0 || indexOf(wanted, name) >= 0 {
-			delete(m.until, name)
+	for name, until := range m.until {
+		if until.After(at) {
+			m.left.Insert(name)
+		}
+	}
+	room := compiled.Room
+	for i := range live.Webhooks {
+		entry := live.Webhooks[i].DeepCopy()
+		j := indexOf(wanted, entry.Name)
+		if m.of == nil && j < 0 && strings.HasSuffix(entry.Name, policy.EntrySuffix) {
+			m.left.Insert(entry.Name) // a former leader's
+		}
+		if !m.left.Has(entry.Name) {
 			continue
 		}
-		entry := live.Webhooks[i].DeepCopy()
 		entry.ClientConfig.CABundle = bundle
-		out = append(out, *entry)
+		if room -= policy.EntrySize(entry); room < 0 {
+			break
+		}
+		if j < 0 {
+			wanted = append(wanted, *entry)
+			continue
+		}
+		for _, asked := range entry.Rules {
+			if !slices.ContainsFunc(wanted[j].Rules, func(have admissionregistrationv1.RuleWithOperations) bool {
+				return equality.Semantic.DeepEqual(have, asked)
+			}) {
+				wanted[j].Rules = append(wanted[j].Rules, asked)
+			}
+		}
 	}
-	return out
+	return wanted
 }
 
-// next is how long the entry stays that goes first, zero where there is none.
+// written takes that the API server has what was kept last.
+func (m *moves) written(at time.Time) {
+	until := map[string]time.Time{}
+	for name := range m.left {
+		until[name] = at.Add(policy.Settling)
+		if before, known := m.until[name]; known {
+			until[name] = before
+		}
+	}
+	m.of, m.until = m.now, until
+}
+
+// next is how long what is kept stays that goes first, zero where there is none.
 func (m *moves) next(at time.Time) time.Duration {
 	var next time.Duration
 	for _, until := range m.until {

@@ -2,6 +2,7 @@ package webhook
 
 import (
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -11,55 +12,81 @@ import (
 	"github.com/mainstay-dev/mainstay/controller/internal/rule"
 )
 
-// TestEntryThatAnEditLeavesStays has the entry of a rule's former generation stay beside the
-// new one for a while, and not where the rule asks for none any more.
-func TestEntryThatAnEditLeavesStays(t *testing.T) {
+// TestWhatAnEditLeavesStays has what the entry of a rule's former generation asks about go on
+// being asked about beside the new one for a while, and not where the rule asks for none any
+// more.
+func TestWhatAnEditLeavesStays(t *testing.T) {
 	t.Parallel()
-	a, b := rule.Key{Kind: rule.KindClusterRule, Name: "a"}, rule.Key{Kind: rule.KindClusterRule, Name: "b"}
-	named := func(names ...string) []admissionregistrationv1.ValidatingWebhook {
-		var out []admissionregistrationv1.ValidatingWebhook
-		for _, name := range names {
-			out = append(out, admissionregistrationv1.ValidatingWebhook{Name: name})
+	// An entry is named by what its rules ask about: "pods,nodes".
+	entry := func(name, asks string) admissionregistrationv1.ValidatingWebhook {
+		out := admissionregistrationv1.ValidatingWebhook{Name: name + policy.EntrySuffix}
+		for _, resource := range strings.Split(asks, ",") {
+			out.Rules = append(out.Rules, admissionregistrationv1.RuleWithOperations{Rule: admissionregistrationv1.Rule{Resources: []string{resource}}})
 		}
 		return out
 	}
-	of := func(a string) map[rule.Key][]string {
-		return map[rule.Key][]string{{Kind: rule.KindClusterRule, Name: "a"}: {a}}
+	say := func(entries []admissionregistrationv1.ValidatingWebhook) string {
+		var out []string
+		for _, e := range entries {
+			var resources []string
+			for _, asked := range e.Rules {
+				resources = append(resources, asked.Resources...)
+			}
+			out = append(out, strings.TrimSuffix(e.Name, policy.EntrySuffix)+":"+strings.Join(resources, ","))
+		}
+		slices.Sort(out)
+		return strings.Join(out, " ")
 	}
-	now := time.Unix(0, 0)
+	a, b := rule.Key{Kind: rule.KindClusterRule, Name: "a"}, rule.Key{Kind: rule.KindClusterRule, Name: "b"}
+	in := func(of map[rule.Key]string) map[rule.Key][]string {
+		out := map[rule.Key][]string{}
+		for key, name := range of {
+			out[key] = []string{name + policy.EntrySuffix}
+		}
+		return out
+	}
+	type entries = []admissionregistrationv1.ValidatingWebhook
+	steps := []struct {
+		what    string
+		of      map[rule.Key]string
+		after   time.Duration
+		wanted  entries
+		room    int
+		refused bool
+		want    string
+	}{
+		{"a former leader's, and nobody's", map[rule.Key]string{a: "one"}, 0, entries{entry("one", "pods")}, 1 << 20, false, "former:pods one:pods"},
+		{"settled", map[rule.Key]string{a: "one"}, policy.Settling, entries{entry("one", "pods")}, 1 << 20, false, "one:pods"},
+		{"edited, and not written", map[rule.Key]string{a: "two"}, policy.Settling, entries{entry("two", "pods")}, 1 << 20, true, "one:pods two:pods"},
+		{"edited, without room", map[rule.Key]string{a: "two"}, policy.Settling, entries{entry("two", "pods")}, 10, true, "two:pods"},
+		{"edited", map[rule.Key]string{a: "two"}, 2 * policy.Settling, entries{entry("two", "pods")}, 1 << 20, false, "one:pods two:pods"},
+		{"soon after", map[rule.Key]string{a: "two"}, 3*policy.Settling - time.Second, entries{entry("two", "pods")}, 1 << 20, false, "one:pods two:pods"},
+		{"settled again", map[rule.Key]string{a: "two"}, 3 * policy.Settling, entries{entry("two", "pods")}, 1 << 20, false, "two:pods"},
+		{"another beside it", map[rule.Key]string{a: "two", b: "two"}, 3 * policy.Settling, entries{entry("two", "pods,nodes")}, 1 << 20, false, "two:pods,nodes"},
+		{"edited out of a shared one", map[rule.Key]string{a: "three", b: "two"}, 4 * policy.Settling, entries{entry("two", "nodes"), entry("three", "pods")}, 1 << 20, false, "three:pods two:nodes,pods"},
+		{"that settled", map[rule.Key]string{a: "three", b: "two"}, 5 * policy.Settling, entries{entry("two", "nodes"), entry("three", "pods")}, 1 << 20, false, "three:pods two:nodes"},
+		{"gone", map[rule.Key]string{b: "two"}, 5 * policy.Settling, entries{entry("two", "nodes")}, 1 << 20, false, "two:nodes"},
+		{"both gone", nil, 5 * policy.Settling, nil, 1 << 20, false, ""},
+	}
+	live := &admissionregistrationv1.ValidatingWebhookConfiguration{Webhooks: entries{entry("one", "pods"), entry("former", "pods"), {Name: "validate.mainstay.dev"}}}
 	var m moves
-	left := func(now map[rule.Key][]string, at time.Time, wanted []admissionregistrationv1.ValidatingWebhook, live ...string) []string {
-		var names []string
-		for _, entry := range m.left(now, wanted, &admissionregistrationv1.ValidatingWebhookConfiguration{Webhooks: named(live...)}, []byte("ca"), at) {
-			names = append(names, entry.Name)
-			if string(entry.ClientConfig.CABundle) != "ca" {
-				t.Errorf("%s trusts %q", entry.Name, entry.ClientConfig.CABundle)
+	for _, step := range steps {
+		at := time.Unix(0, 0).Add(step.after)
+		got := m.keep(&policy.Webhooks{Of: in(step.of), Room: step.room}, slices.Clone(step.wanted), live, []byte("ca"), at)
+		if said := say(got); said != step.want {
+			t.Errorf("%s: %q, want %q", step.what, said, step.want)
+		}
+		for _, e := range got {
+			if wanted := indexOf(step.wanted, e.Name) >= 0; !wanted && string(e.ClientConfig.CABundle) != "ca" {
+				t.Errorf("%s: %s trusts %q", step.what, e.Name, e.ClientConfig.CABundle)
 			}
 		}
-		return names
-	}
-	steps := []struct {
-		what   string
-		now    map[rule.Key][]string
-		after  time.Duration
-		wanted []admissionregistrationv1.ValidatingWebhook
-		live   []string
-		want   []string
-	}{
-		{"at first", of("one"), 0, named("one"), nil, nil},
-		{"edited", of("two"), 0, named("two"), []string{"one"}, []string{"one"}},
-		{"soon after", of("two"), policy.Settling - time.Second, named("two"), []string{"one", "two"}, []string{"one"}},
-		{"settled", of("two"), policy.Settling, named("two"), []string{"one", "two"}, nil},
-		{"edited where another is", map[rule.Key][]string{a: {"three"}, b: {"two"}}, policy.Settling, named("two", "three"), []string{"two"}, nil},
-		{"gone", map[rule.Key][]string{b: {"two"}}, policy.Settling, named("two"), []string{"two", "three"}, nil},
-		{"both gone", nil, policy.Settling, nil, []string{"two"}, nil},
-	}
-	for _, step := range steps {
-		if got := left(step.now, now.Add(step.after), step.wanted, step.live...); !slices.Equal(got, step.want) {
-			t.Errorf("%s: %v stay, want %v", step.what, got, step.want)
+		if !step.refused {
+			m.written(at)
+			live = &admissionregistrationv1.ValidatingWebhookConfiguration{Webhooks: got}
 		}
 	}
-	if next := m.next(now.Add(policy.Settling)); next != 0 {
+	if next := m.next(time.Unix(0, 0)); next != 0 {
 		t.Errorf("waits %s for nothing", next)
 	}
 }

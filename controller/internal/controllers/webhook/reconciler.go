@@ -127,9 +127,15 @@ func (r *Reconciler) Reconcile(ctx context.Context, _ ctrl.Request) (ctrl.Result
 	if wanted == nil {
 		return ctrl.Result{}, nil // what is missing says when it is there
 	}
-	refusal, err := r.apply(ctx, live, wanted)
+	owner, err := r.owner(ctx)
+	if err != nil {
+		return ctrl.Result{}, err
+	}
+	refusal, err := r.apply(ctx, live, owner, wanted)
 	if err == nil && refusal != nil && refusal.Reason == v1alpha1.ReasonRejected {
-		refusal, err = r.applyWithout(ctx, live, wanted, record, rules, refusal)
+		if r.unconditional, err = r.refusedAlone(ctx, live, owner, wanted); err == nil && len(r.unconditional) > 0 {
+			refusal, err = r.apply(ctx, live, owner, r.entries(live, record, rules))
+		}
 	}
 	switch {
 	case errors.Is(err, errStale):
@@ -140,6 +146,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, _ ctrl.Request) (ctrl.Result
 		r.refuse(rules, refusal.Reason, refusal.Message)
 		return ctrl.Result{RequeueAfter: pause}, nil
 	}
+	r.moves.written(r.Clock.Now())
 	r.tell(rules)
 	again := ctrl.Result{RequeueAfter: r.moves.next(r.Clock.Now())}
 	for _, rule := range rules {
@@ -150,27 +157,13 @@ func (r *Reconciler) Reconcile(ctx context.Context, _ ctrl.Request) (ctrl.Result
 	return again, nil
 }
 
-// applyWithout leaves match conditions that the API server refuses to the webhook: one
-// rule's must not keep all others from being written.
-func (r *Reconciler) applyWithout(ctx context.Context, live *admissionregistrationv1.ValidatingWebhookConfiguration,
-	wanted []admissionregistrationv1.ValidatingWebhook, record *gate.Record, rules []*ruled, refusal *policy.Refusal,
-) (*policy.Refusal, error) {
-	refused, err := r.refusedAlone(ctx, live, wanted)
-	if err != nil || len(refused) == 0 {
-		return refusal, err
-	}
-	for i := range wanted {
-		if name := wanted[i].Name; r.unconditional.Has(name) {
-			refused.Insert(name)
-		}
-	}
-	r.unconditional = refused
-	return r.apply(ctx, live, r.entries(live, record, rules))
-}
-
 // unlocked returns who has opened all gates, nil where nobody has.
 func (r *Reconciler) unlocked(ctx context.Context) (*gate.Record, error) {
 	record, err := gate.Opened(ctx, r.Client, r.Namespace)
+	if record != nil {
+		// The cache of a new leader may not know yet that they are closed again.
+		record, err = gate.Opened(ctx, r.Reader, r.Namespace)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -207,6 +200,7 @@ func (r *Reconciler) entries(live *admissionregistrationv1.ValidatingWebhookConf
 	}
 	out := []admissionregistrationv1.ValidatingWebhook{policy.ValidateWebhook(opts)}
 	if record != nil {
+		r.moves = moves{now: map[rule.Key]string{}}
 		for _, rule := range rules {
 			rule.refused(v1alpha1.ReasonUnlocked, record.String()+"; mainstay lock closes the gates again")
 		}
@@ -224,8 +218,7 @@ func (r *Reconciler) entries(live *admissionregistrationv1.ValidatingWebhookConf
 		}
 	}
 	out = append(compiled.Entries, out...)
-	out = append(out, r.moves.left(compiled.Of, out, live, bundle, r.Clock.Now())...)
-	return trusted(out, live, bundle)
+	return trusted(r.moves.keep(compiled, out, live, bundle, r.Clock.Now()), live, bundle)
 }
 
 // trusted are the entries as they can be without a certificate: one that has no bundle is
