@@ -38,7 +38,7 @@ func (r *reads) grown(id int64, growth int) int {
 }
 
 // precise finds a precision of four digits and more.
-var precise = regexp.MustCompile(`%\.[0-9]{4}`) //nolint:gochecknoglobals // a constant in all but the language
+var precise = regexp.MustCompile(`%\.[0-9]{4}`)
 
 // grownBy is the growth of what a call returns that was given something of a growth.
 func (r *reads) grownBy(e ast.Expr, growth int) int {
