@@ -20,7 +20,7 @@ func TestWhatAnEditLeavesStays(t *testing.T) {
 	// An entry is named by what its rules ask about: "pods,nodes".
 	entry := func(name, asks string) admissionregistrationv1.ValidatingWebhook {
 		out := admissionregistrationv1.ValidatingWebhook{Name: name + policy.EntrySuffix}
-		for _, resource := range strings.SplitSeq(asks, ",") {
+		for resource := range strings.SplitSeq(asks, ",") {
 			out.Rules = append(out.Rules, admissionregistrationv1.RuleWithOperations{Rule: admissionregistrationv1.Rule{Resources: []string{resource}}})
 		}
 		return out
