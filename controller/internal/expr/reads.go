@@ -304,8 +304,6 @@ func (r *reads) call(e ast.Expr, scope *locals) places {
 	switch c.FunctionName() {
 	case "serviceAccount", "reason", "error":
 		r.rightsUses = append(r.rightsUses, e.ID())
-	}
-	switch c.FunctionName() {
 	case operators.Conditional:
 		r.follow(args[0], scope).whole()
 		return join(r.follow(args[1], scope), r.follow(args[2], scope))

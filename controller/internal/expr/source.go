@@ -28,8 +28,8 @@ type Source struct {
 	NoRightsOfOthers bool
 }
 
-// Characters is how long all expressions are together, in bytes.
-func (s *Source) Characters() int {
+// Len is how long all expressions are together, in bytes.
+func (s *Source) Len() int {
 	n := 0
 	for i := range s.MatchConditions {
 		n += len(s.MatchConditions[i].Expression)

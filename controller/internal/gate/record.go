@@ -45,9 +45,8 @@ func RecordOf(config *corev1.ConfigMap) Record {
 	}
 }
 
-// Opened returns who has opened all gates, nil where nobody has. The namespace is
-// Mainstay's.
-func Opened(ctx context.Context, reader client.Reader, namespace string) (*Record, error) {
+// read is what one reader knows.
+func read(ctx context.Context, reader client.Reader, namespace string) (*Record, error) {
 	var config corev1.ConfigMap
 	err := reader.Get(ctx, client.ObjectKey{Namespace: namespace, Name: RecordName}, &config)
 	if apierrors.IsNotFound(err) {
@@ -58,6 +57,17 @@ func Opened(ctx context.Context, reader client.Reader, namespace string) (*Recor
 	}
 	record := RecordOf(&config)
 	return &record, nil
+}
+
+// Opened returns who has opened all gates, nil where nobody has. Where the cache says that
+// they are open the API server is asked: the cache of a new leader may not know yet that they
+// are closed again. The namespace is Mainstay's.
+func Opened(ctx context.Context, cache, api client.Reader, namespace string) (*Record, error) {
+	record, err := read(ctx, cache, namespace)
+	if record == nil || err != nil {
+		return nil, err
+	}
+	return read(ctx, api, namespace)
 }
 
 // String is one sentence without its full stop.

@@ -45,8 +45,8 @@ func Compile(c *expr.Compiler, key Key, generation int64, spec *v1alpha1.RuleSpe
 	for i := range spec.References {
 		source.Refs = append(source.Refs, spec.References[i].Name)
 	}
-	if n := source.Characters(); n > expr.MaxText {
-		return nil, append(errs, field.Invalid(path, n, fmt.Sprintf("all expressions together may have %d characters: make two rules of this one", expr.MaxText)))
+	if n := source.Len(); n > expr.MaxText {
+		return nil, append(errs, field.Invalid(path, n, fmt.Sprintf("all expressions together may have %d bytes: make two rules of this one", expr.MaxText)))
 	}
 	program, mistakes := c.Compile(source)
 	for _, mistake := range mistakes {

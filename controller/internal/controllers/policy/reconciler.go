@@ -68,11 +68,7 @@ func New(opts Options) *Reconciler {
 
 // Reconcile makes the policies of one rule what the rule says.
 func (r *Reconciler) Reconcile(ctx context.Context, key rule.Key) (ctrl.Result, error) {
-	record, err := gate.Opened(ctx, r.Client, r.Namespace)
-	if record != nil {
-		// The cache of a new leader may not know yet that they are closed again.
-		record, err = gate.Opened(ctx, r.Reader, r.Namespace)
-	}
+	record, err := gate.Opened(ctx, r.Client, r.Reader, r.Namespace)
 	if err != nil {
 		return ctrl.Result{}, err
 	}

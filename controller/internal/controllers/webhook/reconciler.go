@@ -159,11 +159,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, _ ctrl.Request) (ctrl.Result
 
 // unlocked returns who has opened all gates, nil where nobody has.
 func (r *Reconciler) unlocked(ctx context.Context) (*gate.Record, error) {
-	record, err := gate.Opened(ctx, r.Client, r.Namespace)
-	if record != nil {
-		// The cache of a new leader may not know yet that they are closed again.
-		record, err = gate.Opened(ctx, r.Reader, r.Namespace)
-	}
+	record, err := gate.Opened(ctx, r.Client, r.Reader, r.Namespace)
 	if err != nil {
 		return nil, err
 	}
