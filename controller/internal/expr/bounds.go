@@ -3,6 +3,7 @@ package expr
 import (
 	"fmt"
 	"math"
+	"regexp/syntax"
 	"slices"
 
 	"github.com/google/cel-go/cel"
@@ -21,11 +22,15 @@ const (
 	// 8,192 characters without optMap have about as many.
 	maxSize = 20_000
 	// maxComputedKeys is how many maps with a computed key may be made of one another.
-	maxComputedKeys = 8
+	maxComputedKeys = 4
 	// maxDepth is how many lists, maps and optional values may be made of one another.
 	maxDepth = 32
 	// maxTypeSize is how many parts the type of a variable may have.
 	maxTypeSize = 64
+	// maxWork is how many parts of types the checker may come upon.
+	maxWork = 200_000
+	// maxPattern is how many instructions a regular expression may be compiled to, about.
+	maxPattern = 10_000
 )
 
 // MaxText is how long the expressions of a rule may be together, in bytes. Compiled they take
@@ -47,8 +52,57 @@ func (w *compilation) bounded(at place, text string) *Error {
 		return at.mistake(Invalid, text, fmt.Sprintf("has more than %d maps with computed keys that are made of one another", maxComputedKeys))
 	case size.depth > maxDepth:
 		return at.mistake(Invalid, text, fmt.Sprintf("has more than %d lists, maps or optional values that are made of one another", maxDepth))
+	case (size.nodes*(size.depth+1))<<size.computedKeys > maxWork:
+		return at.mistake(Invalid, text, fmt.Sprintf("takes too much to compile: it has %d parts, and lists, maps and optional values that are %d deep, %d of them maps with computed keys",
+			size.nodes, size.depth, size.computedKeys))
 	}
 	return nil
+}
+
+// patterns refuses a regular expression that stands in an expression and would take too much
+// memory: its repeats multiply.
+func patterns(expression *ast.AST) (id int64, refused bool) {
+	ast.PreOrderVisit(expression.Expr(), ast.NewExprVisitor(func(e ast.Expr) {
+		if e.Kind() != ast.CallKind {
+			return
+		}
+		call := e.AsCall()
+		switch call.FunctionName() {
+		case "matches", "find", "findAll":
+		default:
+			return
+		}
+		args := call.Args()
+		if !call.IsMemberFunction() {
+			args = args[min(1, len(args)):]
+		}
+		if len(args) == 0 {
+			return
+		}
+		pattern, isText := textOf(args[0])
+		if !isText {
+			return
+		}
+		// One that is none is a mistake of its own.
+		if parsed, err := syntax.Parse(pattern, syntax.Perl); err == nil && patternSize(parsed) > maxPattern {
+			id, refused = e.ID(), true
+		}
+	}))
+	return id, refused
+}
+
+func patternSize(r *syntax.Regexp) int {
+	size := 1
+	if r.Op == syntax.OpLiteral {
+		size = len(r.Rune)
+	}
+	for _, sub := range r.Sub {
+		size = plus(size, patternSize(sub))
+	}
+	if r.Op == syntax.OpRepeat {
+		return plus(0, size*max(r.Min, r.Max, 1))
+	}
+	return size
 }
 
 // size of an expression once its macros are expanded, and of the type that it may have.

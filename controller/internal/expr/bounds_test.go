@@ -19,9 +19,9 @@ func TestExpressionsThatWouldTakeTheProcess(t *testing.T) {
 		overVariables.with(fmt.Sprintf("v%d", i+1), fmt.Sprintf("{variables.v%d: variables.v%d}", i, i))
 	}
 	doubled := func(first, step string) *Source {
-		s := source("variables.v20 != null").with("v0", first)
-		for i := range 20 {
-			s.with(fmt.Sprintf("v%d", i+1), strings.ReplaceAll(step, "v", fmt.Sprintf("variables.v%d", i)))
+		s := source("variables.v40 != null").with("v0", first)
+		for i := range 40 {
+			s.with(fmt.Sprintf("v%d", i+1), strings.ReplaceAll(step, "@", fmt.Sprintf("variables.v%d", i)))
 		}
 		return s
 	}
@@ -29,21 +29,50 @@ func TestExpressionsThatWouldTakeTheProcess(t *testing.T) {
 	for i := range 10 {
 		nested.with(fmt.Sprintf("v%d", i+1), strings.Repeat("[", 20)+fmt.Sprintf("variables.v%d", i)+strings.Repeat("]", 20))
 	}
-	const grows = "the value may become too large"
+	const grows = "this may become larger than"
+	reread := func(s *Source, validation string) *Source {
+		s.Validations[0].Expression = validation
+		return s
+	}
+	kept := doubled("object.a + 'x'", "object.a + 'x'")
+	for i := range 40 {
+		kept.with(fmt.Sprintf("w%d", i), "'x' + object.a")
+	}
 	tests := map[string]struct {
 		source *Source
 		want   string
 	}{
-		"a text and itself":           {doubled("object.metadata.name", "v + v"), grows},
-		"a text that stands there":    {doubled("'x'", "v + v"), grows},
-		"a list and itself":           {doubled("[1]", "v + v"), grows},
-		"a list of itself, flat":      {doubled("[object]", "[v, v].flatten()"), grows},
+		"a text and itself":           {doubled("object.metadata.name", "@ + @"), grows},
+		"a text that stands there":    {doubled("'x'", "@ + @"), grows},
+		"a list and itself":           {doubled("[1]", "@ + @"), grows},
+		"a list of itself, flat":      {doubled("[object]", "[@, @].flatten()"), grows},
+		"numbers, flat":               {reread(doubled("1", "[@, @]"), "variables.v30.flatten(40).size() > 0"), grows},
+		"numbers, written down":       {reread(doubled("1", "[@, @]"), "'%s'.format([variables.v30]) == ''"), grows},
+		"numbers, compared":           {reread(doubled("1", "[@, @]"), "variables.v40 == variables.v40"), grows},
+		"an empty list beside":        {doubled("[object.a]", "(@.distinct() + []).map(e, e + e)"), grows},
+		"a message of protobuf":       {doubled("object.a", "google.protobuf.StringValue{value: @ + @}"), grows},
+		"texts that are kept":         {kept, "all variables that put texts together count"},
+		"a text for each element":     {source("lists.range(1000).map(i, object.a + object.a).size() == 0"), "string(a) + string(b)"},
+		"a text for each character":   {source("object.a.split('').map(c, object.a + object.b).size() == 0"), "string(a) + string(b)"},
+		"formatted for each":          {source("lists.range(1000).map(i, '%s'.format([object.a])).size() == 0"), "string(a) + string(b)"},
+		"joined from each":            {source("lists.range(1000).map(i, object.a).join('') == ''"), grows},
+		"an outer element for each":   {source("object.a.map(a, object.b.map(b, a.c + b.c)).size() == 0"), "string(a) + string(b)"},
+		"replaced by itself":          {source("object.a.replace('', object.a) == ''"), "replace a text that stands"},
+		"replaced by itself, once":    {source("object.a.replace('a', object.a) == ''"), "replace a text that stands"},
+		"joined by itself":            {source("object.a.split('').join(object.a) == ''"), "join with a text that stands"},
+		"in hexadecimal":              {doubled("object.metadata.name", "'%x'.format([@])"), grows},
 		"in comprehensions":           {source("[object.a]" + strings.Repeat(".map(a, a + a)", 10) + ".size() == 1"), grows},
-		"by format":                   {doubled("object.a", "'%s%s'.format([v, v])"), grows},
-		"by join":                     {doubled("object.a", "[v, v].join('')"), grows},
-		"by replace":                  {doubled("string(object.a)", "v.replace('a', v)"), grows},
-		"by replace with more":        {doubled("string(object.a)", "v.replace('a', 'aaa')"), grows},
-		"by quote":                    {doubled("string(object.a)", "strings.quote(v)"), grows},
+		"by format":                   {doubled("object.a", "'%s%s'.format([@, @])"), grows},
+		"by join":                     {doubled("object.a", "[@, @].join('')"), grows},
+		"by replace":                  {doubled("string(object.a)", "@.replace('a', @)"), "replace a text that stands"},
+		"by replace with more":        {doubled("string(object.a)", "@.replace('a', 'aaa')"), grows},
+		"by quote":                    {doubled("string(object.a)", "strings.quote(@)"), grows},
+		"a name with a dash":          {source("true").with("x__dash__y", "1"), "variables[0].name"},
+		"a name with underscores":     {source("true").with("a__b__c", "1"), "variables[0].name"},
+		"types by keys of a list":     {source(strings.Repeat("[", 16) + "1" + strings.Repeat("]", 16) + ".map(a,{a:a}).map(b,{b:b}).map(c,{c:c}).map(d,{d:d}).map(e,{e:e}).map(f,{f:f}).map(g,{g:g}).map(h,{h:h}).all(x, x == x" + strings.Repeat(" && x == x", 700) + ")"), "with computed keys"},
+		"many uses of a deep type":    {source(strings.Repeat("[", 28) + "1" + strings.Repeat("]", 28) + ".map(a,{a:a}).map(b,{b:b}).all(x, x == x" + strings.Repeat(" && x == x", 800) + ")"), "takes too much to compile"},
+		"a huge regular expression":   {source("object.metadata.name.matches('(?:" + strings.Repeat("a", 3300) + "){1000}')"), "regular expression"},
+		"one of nested repeats":       {source("object.metadata.name.find('(?:" + strings.Repeat("a*b", 50) + "){200}') == ''"), "regular expression"},
 		"a format of the object's":    {source("object.a.format([1.0]) == ''"), "format needs a text"},
 		"a long number":               {source("'%.999999999f'.format([1.0]) == ''"), "format needs a text"},
 		"a long list of numbers":      {source("lists.range(99999999999).size() > 0"), "lists.range needs"},
@@ -84,6 +113,23 @@ func TestLargeExpressionsCompile(t *testing.T) {
 		strings.Repeat("object.a == 1 && ", 100) + "true",
 		"[" + strings.Repeat("1,", 4000) + "1].size() > 1",
 		"object.?a" + strings.Repeat(".optMap(x, x.?b).orValue(optional.none())", 5) + ".hasValue()",
+		"object.spec.containers.map(c, c.?ports.orValue([]).map(p, string(p.containerPort))).flatten().join(', ') == ''",
+		"object.spec.rules.map(r, r.host + ': ' + r.http.paths.map(p, p.path).join(', ')).join('; ') == ''",
+		"object.spec.rules.map(r, r.http.paths.map(p, r.host + '/' + p.path)).flatten().join('; ') == ''",
+		"'init: ' + object.spec.initContainers.map(c, c.name + '=' + c.image).join(', ') + ', containers: ' + object.spec.containers.map(c, c.name + '=' + c.image).join(', ') == ''",
+		"object.spec.containers.map(c, object.metadata.namespace + '/' + object.metadata.name + '/' + c.name).join(', ') == ''",
+		"object.spec.containers.filter(c, !has(c.resources) || !has(c.resources.limits)).map(c, 'container ' + c.name + ' has no limits').join('; ') == ''",
+		"object.spec.ports.map(p, object.spec.replicas).size() == 0",
+		"object.spec.ports.map(p, {'name': p.name, 'of': object.spec.serviceName}).exists(p, p.name == 'web')",
+		"'%s/%s of %s is %s, %s, %s and %s'.format([object.metadata.namespace, object.metadata.name, object.kind, object.spec.a, object.spec.b, object.spec.c, object.spec.d]) == ''",
+		"(size(object.spec.containers) == 1 ? '%d container' : '%d containers').format([size(object.spec.containers)]) == ''",
+		"('Deployment %s ' + 'has %d replicas').format([object.metadata.name, 1]) == ''",
+		"object.spec.host.matches('^' + namespaceObject.metadata.annotations['shop/hosts'].replace('.', '\\\\.').replace('*', '.*') + '$')",
+		"object.spec.path.replace('<name>', object.metadata.name).startsWith('/srv/')",
+		"lists.range(size(object.spec.ports) - 1).all(i, object.spec.ports[i].port < object.spec.ports[i+1].port)",
+		"object.spec.replicas + object.status.replicas > 3 && object.a.map(a, a.x + a.y).sum() > 3",
+		"object.metadata.labels.map(k, k + '=' + object.metadata.labels[k]).join(',').size() < 100",
+		"object.spec.template.spec.containers.all(c, c.image.split('/')[0] in ['a', 'b'] && c.image.split(':').size() == 2)",
 		"object.a.map(x, {x.k: x.v}).size() > 0 && object.a.transformMapEntry(k, v, {k: v}).size() > 0",
 	} {
 		if _, errs := newCompiler(t).Compile(source(expression)); len(errs) > 0 {

@@ -138,6 +138,8 @@ func (w *compilation) variables(source *Source) []step {
 			w.fail(at.mistake(Required, "", "must be given"))
 		case !IsIdentifier(variable.Name):
 			w.fail(at.mistake(Invalid, variable.Name, "name is not a valid CEL identifier"))
+		case !selectsItself(variable.Name):
+			w.fail(at.mistake(Invalid, variable.Name, "name is the escape of another one, as __dot__ is of a dot: expressions would select that"))
 		case seen[variable.Name]:
 			w.fail(at.mistake(Duplicate, variable.Name, "is used twice"))
 		}
@@ -224,7 +226,8 @@ func (w *compilation) expression(envs environments, at place, text string) (step
 func (w *compilation) follow(at place, text string, checked *cel.Ast) *Error {
 	native := checked.NativeRep()
 	w.reads.requestUses, w.reads.refUses = w.reads.requestUses[:0], w.reads.refUses[:0]
-	w.reads.variablesUses, w.reads.rightsUses, w.reads.growthUses = w.reads.variablesUses[:0], w.reads.rightsUses[:0], w.reads.growthUses[:0]
+	w.reads.variablesUses, w.reads.rightsUses = w.reads.variablesUses[:0], w.reads.rightsUses[:0]
+	w.reads.growth.follow(native)
 	value := w.reads.follow(native.Expr(), nil)
 	mistakeAt := func(id int64, message string) *Error {
 		mistake := at.mistake(Invalid, text, message)
@@ -232,11 +235,17 @@ func (w *compilation) follow(at place, text string, checked *cel.Ast) *Error {
 		mistake.Line, mistake.Column = location.Line(), location.Column()+1
 		return mistake
 	}
+	if id, refused := patterns(native); refused {
+		return mistakeAt(id, fmt.Sprintf("the regular expression is too large: with its repeats it has more than %d parts", maxPattern))
+	}
 	if w.noRightsOfOthers && len(w.reads.rightsUses) > 0 {
 		return mistakeAt(w.reads.rightsUses[0], rightsOfOthers)
 	}
-	if len(w.reads.growthUses) > 0 {
-		return mistakeAt(w.reads.growthUses[0].id, w.reads.growthUses[0].why)
+	if at.variable != "" && value.made {
+		w.reads.growth.keep(native.Expr().ID(), value.extent)
+	}
+	if uses := w.reads.growth.uses; len(uses) > 0 {
+		return mistakeAt(uses[0].id, uses[0].why)
 	}
 	if len(w.reads.variablesUses) > 0 {
 		return mistakeAt(w.reads.variablesUses[0], variablesWhole)

@@ -1,75 +1,306 @@
 package expr
 
 import (
+	"fmt"
+	"maps"
+	"math"
 	"regexp"
+	"slices"
 
 	"github.com/google/cel-go/common/ast"
+	"github.com/google/cel-go/common/operators"
+	"github.com/google/cel-go/common/overloads"
 	"github.com/google/cel-go/common/types"
 )
 
 // What an evaluation may take is bounded by its cost, and that is counted once a call has
-// returned: a value that doubles with each of a chain of variables is there by then. Where
+// returned: a text that doubles with each of a chain of variables is there by then. Where
 // types are not known the cost of a call is 1, too. So values are followed for how large
-// they may become, in what they are made of; the API server evaluates the same text.
+// they may become; the API server evaluates the same text.
 const (
-	// maxGrowth is how many values of the input a value may be as large as.
-	maxGrowth = 64
+	// maxInput is how large an object may be, in bytes: the API server takes no larger
+	// request.
+	maxInput = 3 << 20
+	// maxMade is how large a text may become, and all texts that variables keep together.
+	maxMade = 64 * maxInput
+	// maxHeld is how large a value may be that is gone through: a list may have the same
+	// text in it many times, and takes no memory for that.
+	maxHeld = 1024 * maxInput
+
+	// madeByCost is how much text the cost limit of an expression lets calls make whose
+	// cost is counted by what they make, at a tenth for each byte.
+	madeByCost = 10 << 20
+	// maxIterations is how often the loops of an expression may go round together, by the
+	// same limit.
+	maxIterations = 100_000
+
+	// scalar is what a number, or a name that the API server bounds, counts for, and
+	// maxName the longest such name.
+	scalar, maxName = 16, 253
 	// maxRange is how long a list of numbers may be made.
 	maxRange = 1000
-
-	// longer is what a call counts for that puts one text into another as often as it
-	// likes, and twice one that may double it.
-	longer, twice = 8, 2
+	// small is how long a text from outside of a loop may be that is put to each element.
+	small = 1 << 10
 )
 
-// growthUse is where a value may become too large, and why.
+// extent is how large a value may become, in bytes, if it is written out.
+type extent struct {
+	// once is for each time that it is evaluated, and made for all times together.
+	once, made float64
+	// of says how many times it has the element of a loop in it, by the loop's id.
+	of map[int64]float64
+}
+
+// input is a part of an object that an expression is given.
+var input = extent{once: maxInput}
+
+func (x extent) plus(y extent) extent {
+	return x.with(y, func(a, b float64) float64 { return a + b })
+}
+
+// or is the extent of a value that is the one or the other.
+func (x extent) or(y extent) extent {
+	return x.with(y, math.Max)
+}
+
+func (x extent) with(y extent, both func(a, b float64) float64) extent {
+	out := extent{once: both(x.once, y.once), made: both(x.made, y.made), of: x.of}
+	if len(y.of) > 0 {
+		out.of = maps.Clone(x.of)
+		if out.of == nil {
+			out.of = map[int64]float64{}
+		}
+		for loop, n := range y.of {
+			out.of[loop] = both(x.of[loop], n)
+		}
+	}
+	return out
+}
+
+func (x extent) times(n float64) extent {
+	if n == 0 {
+		return extent{}
+	}
+	out := extent{once: x.once * n, made: x.made * n, of: make(map[int64]float64, len(x.of))}
+	for loop, times := range x.of {
+		out.of[loop] = times * n
+	}
+	return out
+}
+
+// growth is what is known of how large values become in the expressions of a rule.
+type growth struct {
+	// ast is the expression that is followed.
+	ast *ast.AST
+	// loops are those around what is followed, the innermost last, and single how large one
+	// element of each may be.
+	loops  []int64
+	single map[int64]float64
+	// kept is what the variables make that are there until the rule is evaluated.
+	kept float64
+	// uses are where a value may become too large, and why.
+	uses []growthUse
+}
+
 type growthUse struct {
 	id  int64
 	why string
 }
 
-// grown is a growth that is not too large, or the largest and a use to be refused.
-func (r *reads) grown(id int64, growth int) int {
-	if growth <= maxGrowth {
-		return growth
+// follow begins with an expression.
+func (g *growth) follow(expression *ast.AST) {
+	g.ast, g.loops, g.single, g.uses = expression, g.loops[:0], map[int64]float64{}, g.uses[:0]
+}
+
+func (g *growth) refuse(id int64, why string) {
+	g.uses = append(g.uses, growthUse{id, why})
+}
+
+// most is how large a value is where all that it is made of is as large as it can be.
+func (g *growth) most(x extent) float64 {
+	sum := x.once + x.made
+	for loop, n := range x.of {
+		sum += n * g.single[loop]
 	}
-	r.growthUses = append(r.growthUses, growthUse{id, "the value may become too large: it is put together from what was put together before, again and again"})
-	return maxGrowth
+	return sum
+}
+
+// bounded refuses a value that may become larger than what there is room for.
+func (g *growth) bounded(id int64, x extent, limit float64, hint string) extent {
+	if g.most(x) <= limit {
+		return x
+	}
+	g.refuse(id, fmt.Sprintf("this may become larger than %.0f MiB where an object is large, before its cost is counted: %s", limit/(1<<20), hint))
+	return extent{once: scalar}
+}
+
+// keep takes note of what a variable made, which is there as long as the rule is evaluated.
+func (g *growth) keep(id int64, x extent) {
+	g.kept += g.most(x)
+	g.bounded(id, extent{once: g.kept}, maxMade, hintKept)
+}
+
+// Ways out of a value that is too large.
+const (
+	hintAgain   = "do not put together again and again what was put together before"
+	hintLoop    = "what is put together for each element has a text of any length from outside of the element in it; put texts together as texts, string(a) + string(b), whose cost is counted"
+	hintJoin    = "join with a text that stands in the expression, and fewer parts"
+	hintReplace = "replace a text that stands in the expression, and is not empty, by one that is not much longer"
+	hintFormat  = "format fewer values"
+	hintRange   = "lists.range needs a number up to 1000 that stands in the expression, or size()"
+	hintKept    = "all variables that put texts together count; use fewer of them"
+)
+
+// fixed is the extent of a value whose type says it all.
+func (g *growth) fixed(id int64) (extent, bool) {
+	switch g.ast.GetType(id).Kind() {
+	case types.BoolKind, types.IntKind, types.UintKind, types.DoubleKind, types.DurationKind, types.TimestampKind, types.NullTypeKind, types.TypeKind:
+		return extent{once: scalar}, true
+	default:
+		return extent{}, false
+	}
+}
+
+// overload says whether a call is of one of some overloads, whatever it is called with.
+func (g *growth) overload(id int64, names ...string) bool {
+	reference, known := g.ast.ReferenceMap()[id]
+	return known && len(reference.OverloadIDs) == 1 && slices.Contains(names, reference.OverloadIDs[0])
+}
+
+// sum is the extent of a + b.
+func (g *growth) sum(id int64, x extent) extent {
+	if !g.overload(id, overloads.AddString, overloads.AddBytes) {
+		return g.bounded(id, x, maxMade, hintAgain)
+	}
+	// The cost is that of what is made.
+	if len(g.loops) == 0 {
+		return extent{once: min(g.most(x), 2*madeByCost)}
+	}
+	innermost := g.loops[len(g.loops)-1]
+	if _, own := x.of[innermost]; x.once <= small && x.made == 0 && (len(x.of) == 0 || own && len(x.of) == 1) {
+		return x
+	}
+	return extent{made: 2 * madeByCost}
+}
+
+// round is the extent of what a loop over a range makes, of which x is made each time. The
+// count is infinite where it is not known.
+func (g *growth) round(loop int64, ranged, x extent, count float64) extent {
+	share := x.of[loop]
+	rest := extent{once: x.once, made: x.made, of: maps.Clone(x.of)}
+	delete(rest.of, loop)
+	if math.IsInf(count, 1) {
+		each := extent{once: x.once, of: rest.of}
+		rest = extent{made: x.made + g.most(each)*maxIterations}
+	} else {
+		rest = rest.times(count)
+		rest.made = x.made
+	}
+	return rest.plus(ranged.times(share))
 }
 
 // precise finds a precision of four digits and more.
 var precise = regexp.MustCompile(`%\.[0-9]{4}`)
 
-// grownBy is the growth of what a call returns that was given something of a growth.
-func (r *reads) grownBy(e ast.Expr, growth int) int {
+// called is the extent of what a call returns that was given something of an extent.
+func (g *growth) called(e ast.Expr, given extent) extent {
 	call := e.AsCall()
 	args := call.Args()
 	switch call.FunctionName() {
-	case "join", "flatten":
-		return r.grown(e.ID(), max(growth, 1)*longer)
+	case "join":
+		separator := 0
+		if len(args) > 0 {
+			text, isText := textOf(args[len(args)-1])
+			if !isText {
+				g.refuse(e.ID(), hintJoin)
+			}
+			separator = len(text)
+		}
+		// Its cost is that of what it made; before that there is one more.
+		return g.bounded(e.ID(), given.plus(extent{made: madeByCost + float64(separator)*maxInput/3}), maxMade, hintJoin)
 	case "strings.quote", "base64.encode":
-		return r.grown(e.ID(), max(growth, 1)*twice)
+		return g.bounded(e.ID(), given.times(4), maxMade, hintAgain)
 	case "replace":
-		from, isText := textOf(args[0])
-		to, isAlso := textOf(args[min(1, len(args)-1)])
-		if !isText || !isAlso || len(to) > len(from) {
-			return r.grown(e.ID(), max(growth, 1)*longer)
-		}
+		return g.replaced(e, given)
 	case "format":
-		text, isText := "", false
-		if call.IsMemberFunction() {
-			text, isText = textOf(call.Target())
-		}
-		if !isText || precise.MatchString(text) {
-			r.growthUses = append(r.growthUses, growthUse{e.ID(), "format needs a text that stands in the expression, and no precision of over three digits"})
-		}
-		return r.grown(e.ID(), growth+1)
-	case "lists.range":
-		if n, isNumber := numberOf(args[0]); (!isNumber || n > maxRange) && !isSize(args[0]) {
-			r.growthUses = append(r.growthUses, growthUse{e.ID(), "lists.range needs a number up to 1000 that stands in the expression, or size()"})
-		}
+		return g.formatted(e, given)
+	case "split", "findAll":
+		// Each part is a value of its own.
+		g.bounded(e.ID(), given.times(scalar), maxMade, hintAgain)
+		return given
 	}
-	return growth
+	limit := float64(maxHeld)
+	if g.ast.GetType(e.ID()).Kind() == types.ListKind {
+		limit = maxMade
+	}
+	return g.bounded(e.ID(), given, limit, hintAgain)
+}
+
+func (g *growth) replaced(e ast.Expr, given extent) extent {
+	args := e.AsCall().Args()
+	from, isText := textOf(args[0])
+	to, isAlso := textOf(args[min(1, len(args)-1)])
+	switch {
+	case !isAlso:
+		// What is put in is a part of what was given, and as small as all of it.
+		if isText && from != "" && given.once <= small && len(given.of) == 0 && given.made == 0 {
+			return given.times(1 + given.once)
+		}
+		if !g.named(args[1]) || !isText || from == "" {
+			g.refuse(e.ID(), hintReplace)
+			return given
+		}
+		return g.bounded(e.ID(), given.times(1+math.Ceil(maxName/float64(len(from)))), maxMade, hintReplace)
+	case to == "":
+		return given
+	case !isText || from == "":
+		return g.bounded(e.ID(), given.plus(extent{once: 1}).times(1+float64(len(to))), maxMade, hintReplace)
+	}
+	return g.bounded(e.ID(), given.times(math.Ceil(float64(len(to))/float64(len(from)))), maxMade, hintReplace)
+}
+
+func (g *growth) formatted(e ast.Expr, given extent) extent {
+	call := e.AsCall()
+	texts, known := []string(nil), false
+	if call.IsMemberFunction() {
+		texts, known = textsOf(call.Target(), nil)
+	}
+	for _, text := range texts {
+		known = known && !precise.MatchString(text)
+	}
+	if !known {
+		g.refuse(e.ID(), "format needs a text that stands in the expression, and no precision of over three digits")
+		return given
+	}
+	// A list or map is quoted, and %x writes two digits for each byte.
+	return g.bounded(e.ID(), given.times(4), maxMade, hintFormat)
+}
+
+// named says whether an expression is a name that the API server bounds.
+func (g *growth) named(e ast.Expr) bool {
+	return e.Kind() == ast.SelectKind && isName(e.AsSelect())
+}
+
+// isName says whether a selection is that of a name, namespace or uid of an object that the
+// API server has looked at.
+func isName(s ast.SelectExpr) bool {
+	switch s.FieldName() {
+	case "name", "namespace", "uid", "generateName":
+	default:
+		return false
+	}
+	if s.Operand().Kind() != ast.SelectKind || s.Operand().AsSelect().FieldName() != "metadata" {
+		return false
+	}
+	of := s.Operand().AsSelect().Operand()
+	if of.Kind() != ast.IdentKind {
+		return false
+	}
+	switch of.AsIdent() {
+	case objectVar, oldObjectVar, namespaceVar:
+		return true
+	}
+	return false
 }
 
 func textOf(e ast.Expr) (string, bool) {
@@ -80,14 +311,32 @@ func textOf(e ast.Expr) (string, bool) {
 	return string(text), ok
 }
 
-func numberOf(e ast.Expr) (int64, bool) {
-	if e.Kind() != ast.LiteralKind {
-		return 0, false
+// textsOf adds the texts that an expression is one of, or is put together from.
+func textsOf(e ast.Expr, texts []string) ([]string, bool) {
+	if text, ok := textOf(e); ok {
+		return append(texts, text), true
 	}
-	number, ok := e.AsLiteral().(types.Int)
-	return int64(number), ok
-}
-
-func isSize(e ast.Expr) bool {
-	return e.Kind() == ast.CallKind && e.AsCall().FunctionName() == "size"
+	if e.Kind() != ast.CallKind {
+		return nil, false
+	}
+	args := e.AsCall().Args()
+	switch e.AsCall().FunctionName() {
+	case operators.Conditional:
+		args = args[1:]
+	case operators.Add:
+		// A precision could be put together from both.
+		left, ok := textOf(args[0])
+		right, also := textOf(args[1])
+		return append(texts, left+right), ok && also
+	default:
+		return nil, false
+	}
+	for _, arg := range args {
+		more, ok := textsOf(arg, texts)
+		if !ok {
+			return nil, false
+		}
+		texts = more
+	}
+	return texts, true
 }

@@ -1,12 +1,15 @@
 package expr
 
 import (
+	"math"
 	"slices"
 	"strings"
 
 	"github.com/google/cel-go/common/ast"
 	"github.com/google/cel-go/common/operators"
+	"github.com/google/cel-go/common/overloads"
 	"github.com/google/cel-go/common/types"
+	"github.com/google/cel-go/common/types/ref"
 	admissioncel "k8s.io/apiserver/pkg/admission/plugin/cel"
 )
 
@@ -17,8 +20,14 @@ import (
 type places struct {
 	nodes []*node
 	elem  *places
-	// growth is how many values of the input it may be as large as together.
-	growth int
+
+	extent extent
+	// each is how large one of those entries may be.
+	each float64
+	// made says that it has a text in it that the expression put together, and upTo how
+	// large a number may be that is the size of something, 0 for one that may be any.
+	made bool
+	upTo float64
 }
 
 // maxNodes is how many places one value is followed as. Beyond it everything
@@ -27,7 +36,10 @@ type places struct {
 const maxNodes = 64
 
 func join(a, b places) places {
-	joined := places{elem: a.elem, nodes: slices.Clone(a.nodes), growth: max(a.growth, b.growth)}
+	joined := places{elem: a.elem, nodes: slices.Clone(a.nodes), extent: a.extent.or(b.extent), each: max(a.each, b.each), made: a.made || b.made}
+	if a.upTo > 0 && b.upTo > 0 {
+		joined.upTo = max(a.upTo, b.upTo)
+	}
 	for _, n := range b.nodes {
 		if !slices.Contains(joined.nodes, n) {
 			joined.nodes = append(joined.nodes, n)
@@ -67,18 +79,21 @@ func (p places) element() places {
 	return p.below((*node).element)
 }
 
+// below is as large as the whole of which it is a part.
 func (p places) below(step func(*node) *node) places {
-	selected := places{nodes: make([]*node, 0, len(p.nodes)), growth: p.growth}
+	selected := places{nodes: make([]*node, 0, len(p.nodes)), extent: p.extent, made: p.made}
 	for _, n := range p.nodes {
 		selected.nodes = append(selected.nodes, step(n))
 	}
 	if p.elem == nil {
 		return selected
 	}
-	// A part of what an expression builds is as large as the largest part; one of the
-	// object is as large as one value.
-	selected.growth = min(len(p.nodes), 1)
-	return join(selected, *p.elem)
+	part := *p.elem
+	part.extent = extent{}
+	if len(p.nodes) == 0 {
+		selected.extent = extent{once: p.each}
+	}
+	return join(selected, part)
 }
 
 // reads collects what the expressions of one rule read. Values are followed
@@ -105,8 +120,7 @@ type reads struct {
 	// somebody else is asked about of the authorizer, or for its reasons.
 	variablesUses, rightsUses []int64
 
-	// growthUses are where a value may become too large, and why.
-	growthUses []growthUse
+	growth growth
 
 	// refUses are where refs, or a variable that uses them, is used, and
 	// refVariables those variables.
@@ -161,8 +175,16 @@ func (l *locals) with(name string, value places) *locals {
 	return &locals{parent: l, name: name, value: value}
 }
 
-// follow returns what the value of an expression may be a part of.
+// follow returns what the value of an expression may be a part of, and how large it may be.
 func (r *reads) follow(e ast.Expr, scope *locals) places {
+	value := r.followed(e, scope)
+	if fixed, ok := r.growth.fixed(e.ID()); ok {
+		value.extent, value.made = fixed, false
+	}
+	return value
+}
+
+func (r *reads) followed(e ast.Expr, scope *locals) places {
 	switch e.Kind() {
 	case ast.IdentKind:
 		return r.ident(e, scope)
@@ -171,31 +193,59 @@ func (r *reads) follow(e ast.Expr, scope *locals) places {
 	case ast.CallKind:
 		return r.call(e, scope)
 	case ast.ListKind:
-		var elem places
-		growth := 0
+		var list places
 		for _, one := range e.AsList().Elements() {
-			value := r.follow(one, scope)
-			growth += value.growth
-			elem = join(elem, value)
+			list = r.listed(list, r.follow(one, scope))
 		}
-		return places{elem: &elem, growth: r.grown(e.ID(), growth)}
+		return list
 	case ast.MapKind:
-		var elem places
-		growth := 0
+		var all places
 		for _, entry := range e.AsMap().Entries() {
-			key, value := r.follow(entry.AsMapEntry().Key(), scope), r.follow(entry.AsMapEntry().Value(), scope)
+			key := r.follow(entry.AsMapEntry().Key(), scope)
 			key.whole()
-			growth += key.growth + value.growth
-			elem = join(elem, value)
+			all = r.listed(all, r.follow(entry.AsMapEntry().Value(), scope))
+			all.extent, all.made = all.extent.plus(key.extent), all.made || key.made
 		}
-		return places{elem: &elem, growth: r.grown(e.ID(), growth)}
+		return all
 	case ast.StructKind:
+		var all places
 		for _, f := range e.AsStruct().Fields() {
-			r.follow(f.AsStructField().Value(), scope).whole()
+			value := r.follow(f.AsStructField().Value(), scope)
+			value.whole()
+			all = r.listed(all, places{extent: value.extent, made: value.made})
 		}
+		return all
 	case ast.ComprehensionKind:
-		return r.comprehension(e.AsComprehension(), scope)
-	case ast.LiteralKind, ast.UnspecifiedExprKind:
+		return r.comprehension(e, scope)
+	case ast.LiteralKind:
+		return literal(e.AsLiteral())
+	case ast.UnspecifiedExprKind:
+	}
+	return places{}
+}
+
+// listed is a list or map that has one value more.
+func (r *reads) listed(list, value places) places {
+	elem := value
+	if list.elem != nil {
+		elem = join(*list.elem, value)
+	}
+	return places{
+		elem: &elem, each: max(list.each, r.growth.most(value.extent)), made: list.made || value.made,
+		extent: list.extent.plus(value.extent).plus(extent{once: scalar}),
+	}
+}
+
+func literal(value ref.Val) places {
+	switch value := value.(type) {
+	case types.String:
+		return places{extent: extent{once: float64(len(value))}}
+	case types.Bytes:
+		return places{extent: extent{once: float64(len(value))}}
+	case types.Int:
+		if 0 <= value && value <= maxRange {
+			return places{upTo: max(float64(value), 1)}
+		}
 	}
 	return places{}
 }
@@ -209,13 +259,13 @@ func (r *reads) ident(e ast.Expr, scope *locals) places {
 	}
 	switch name {
 	case objectVar:
-		return places{nodes: []*node{r.object}, growth: 1}
+		return places{nodes: []*node{r.object}, extent: input}
 	case requestVar:
 		r.requestUses = append(r.requestUses, requestUse{id: e.ID()})
-		return places{nodes: []*node{r.request}, growth: 1}
+		return places{nodes: []*node{r.request}, extent: input}
 	case namespaceVar:
 		r.usesNamespace = true
-		return places{nodes: []*node{r.namespace}, growth: 1}
+		return places{nodes: []*node{r.namespace}, extent: input}
 	case variablesVar:
 		r.variablesUses = append(r.variablesUses, e.ID())
 	case refsVar:
@@ -228,7 +278,7 @@ func (r *reads) ident(e ast.Expr, scope *locals) places {
 	case admissioncel.AuthorizerVarName, admissioncel.RequestResourceAuthorizerVarName:
 		r.requestOnly[admissioncel.AuthorizerVarName] = true
 	}
-	return places{growth: 1}
+	return places{extent: input}
 }
 
 func (r *reads) selection(e ast.Expr, scope *locals) places {
@@ -242,6 +292,9 @@ func (r *reads) selection(e ast.Expr, scope *locals) places {
 	value := r.follow(s.Operand(), scope).field(s.FieldName())
 	if s.IsTestOnly() {
 		return places{}
+	}
+	if isName(s) {
+		value.extent = extent{once: maxName}
 	}
 	return value
 }
@@ -270,28 +323,52 @@ func (r *reads) rootField(id int64, operand ast.Expr, name string, scope *locals
 		r.usesRefs[fieldName(name)] = true
 		r.refUses = append(r.refUses, id)
 		r.beyond[refsVar+"."+fieldName(name)] = true
-		return places{elem: &places{nodes: []*node{n}, growth: 1}, growth: 1}, true
+		return places{elem: &places{nodes: []*node{n}}, extent: input}, true
 	case requestVar:
 		r.requestUses = append(r.requestUses, requestUse{field: name, id: id})
-		return places{nodes: []*node{r.request.field(name)}, growth: 1}, true
+		value := places{nodes: []*node{r.request.field(name)}, extent: input}
+		if slices.Contains([]string{"name", "namespace", "operation", "uid"}, name) {
+			value.extent = extent{once: maxName}
+		}
+		return value, true
 	}
 	return places{}, false
 }
 
-func (r *reads) comprehension(c ast.ComprehensionExpr, scope *locals) places {
+func (r *reads) comprehension(e ast.Expr, scope *locals) places {
+	c, g := e.AsComprehension(), &r.growth
 	ranged := r.follow(c.IterRange(), scope)
 	elements := ranged.element()
+	elements.extent = extent{of: map[int64]float64{e.ID(): 1}}
 	accu := r.follow(c.AccuInit(), scope)
-	inner := scope.with(c.AccuVar(), accu)
-	step := inner
+	// What it has come to is added below.
+	before := accu
+	before.extent = extent{}
+	step := scope.with(c.AccuVar(), before)
 	if c.HasIterVar2() {
 		// The first variable is a key or an index, which shares nothing.
-		step = step.with(c.IterVar(), places{}).with(c.IterVar2(), elements)
+		step = step.with(c.IterVar(), places{extent: elements.extent}).with(c.IterVar2(), elements)
 	} else {
 		step = step.with(c.IterVar(), elements)
 	}
+	g.single[e.ID()] = g.most(ranged.extent)
+	if ranged.elem != nil && len(ranged.nodes) == 0 {
+		g.single[e.ID()] = ranged.each
+	}
+	g.loops = append(g.loops, e.ID())
 	r.follow(c.LoopCondition(), step).whole()
-	accu = join(accu, r.follow(c.LoopStep(), step))
+	each := r.follow(c.LoopStep(), step)
+	g.loops = g.loops[:len(g.loops)-1]
+	count := math.Inf(1)
+	if c.IterRange().Kind() == ast.ListKind {
+		count = float64(c.IterRange().AsList().Size())
+	}
+	all := accu.extent.plus(g.round(e.ID(), ranged.extent, each.extent, count))
+	accu = join(accu, each)
+	accu.extent = all
+	if accu.made {
+		accu.extent = g.bounded(e.ID(), all, maxMade, hintLoop)
+	}
 	return r.follow(c.Result(), scope.with(c.AccuVar(), accu))
 }
 
@@ -309,17 +386,31 @@ func (r *reads) call(e ast.Expr, scope *locals) places {
 		return join(r.follow(args[1], scope), r.follow(args[2], scope))
 	case operators.Index, operators.OptIndex, operators.OptSelect:
 		return r.index(e, scope)
-	case operators.Equals, operators.NotEquals:
-		if isNull(args[0]) || isNull(args[1]) {
-			r.follow(args[0], scope)
-			r.follow(args[1], scope)
-			return places{}
+	case operators.Equals, operators.NotEquals, operators.In:
+		left, right := r.follow(args[0], scope), r.follow(args[1], scope)
+		if !isNull(args[0]) && !isNull(args[1]) {
+			left.whole()
+			right.whole()
 		}
+		// They are compared as far as the smaller one goes.
+		if r.growth.most(left.extent) > maxHeld {
+			r.growth.bounded(e.ID(), right.extent, maxHeld, hintAgain)
+		}
+		return places{}
 	case operators.Add:
 		return r.concatenation(e.ID(), args, scope)
+	case operators.Subtract:
+		return places{upTo: r.numbers(args, scope), extent: extent{once: scalar}}
 	case "size":
 		value := r.receiver(c, scope)
 		value.element()
+		return places{upTo: max(r.growth.most(value.extent), 1)}
+	case "lists.range":
+		if n := r.numbers(args, scope); n == 0 || n*scalar > maxMade {
+			r.growth.refuse(e.ID(), hintRange)
+		} else {
+			return places{extent: extent{once: n * scalar}}
+		}
 		return places{}
 	case "dyn", "optional.of", "value":
 		return r.receiver(c, scope)
@@ -331,11 +422,12 @@ func (r *reads) call(e ast.Expr, scope *locals) places {
 			return join(r.follow(c.Target(), scope), r.follow(args[0], scope))
 		}
 	}
-	growth := 0
+	var given extent
+	made := false
 	use := func(e ast.Expr) {
 		value := r.follow(e, scope)
 		value.whole()
-		growth = max(growth, value.growth)
+		given, made = given.plus(value.extent), made || value.made
 	}
 	if c.IsMemberFunction() {
 		use(c.Target())
@@ -343,7 +435,24 @@ func (r *reads) call(e ast.Expr, scope *locals) places {
 	for _, arg := range args {
 		use(arg)
 	}
-	return places{growth: r.grownBy(e, growth)}
+	// A loop puts into a map what it was given.
+	made = made || c.FunctionName() != "cel.@mapInsert"
+	return places{extent: r.growth.called(e, given), made: made}
+}
+
+// numbers is how large the first of some numbers may be, and the second, where it is the
+// size of something, or a number that stands there; 0 where it may be any.
+func (r *reads) numbers(args []ast.Expr, scope *locals) float64 {
+	out := r.follow(args[0], scope)
+	out.whole()
+	for _, arg := range args[1:] {
+		value := r.follow(arg, scope)
+		value.whole()
+		if value.upTo == 0 {
+			return 0
+		}
+	}
+	return out.upTo
 }
 
 // receiver is the only operand of a call: its target or its argument.
@@ -380,14 +489,26 @@ func (r *reads) index(e ast.Expr, scope *locals) places {
 // their elements; anything else that is added is used whole.
 func (r *reads) concatenation(id int64, args []ast.Expr, scope *locals) places {
 	var sum places
-	growth := 0
+	var given extent
+	upTo, known := 0.0, true
 	for _, arg := range args {
 		value := r.follow(arg, scope)
 		places{nodes: value.nodes}.whole()
-		sum = join(sum, places{elem: value.elem})
-		growth += max(value.growth, 1)
+		sum = join(sum, places{elem: value.elem, each: value.each})
+		if value.elem == nil {
+			sum.each = max(sum.each, r.growth.most(value.extent))
+		}
+		sum.made = sum.made || value.made
+		given = given.plus(value.extent)
+		upTo, known = upTo+value.upTo, known && value.upTo > 0
 	}
-	sum.growth = r.grown(id, growth)
+	sum.extent = r.growth.sum(id, given)
+	if known {
+		sum.upTo = upTo
+	}
+	if !r.growth.overload(id, overloads.AddList) {
+		sum.made = true
+	}
 	return sum
 }
 

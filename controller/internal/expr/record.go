@@ -51,6 +51,12 @@ func fieldName(selected string) string {
 	return selected
 }
 
+// selectsItself says whether an expression that selects a name means that one.
+func selectsItself(name string) bool {
+	meant, ok := apiservercel.Unescape(name)
+	return ok && meant == name
+}
+
 // Find implements traits.Mapper.
 func (r *record) Find(key ref.Val) (ref.Val, bool) {
 	name, ok := key.(types.String)
