@@ -137,6 +137,8 @@ func contextConfig(path, name string) (*rest.Config, error) {
 		return nil, fmt.Errorf("load the kubeconfig: %w", err)
 	}
 	cfg.Timeout = reachTimeout
+	// kubectl's own rates: client-go's 5 a second take a minute for what 300 rules left.
+	cfg.QPS, cfg.Burst = 50, 300
 	return cfg, nil
 }
 

@@ -89,6 +89,8 @@ func TestUsage(t *testing.T) {
 		"a value of no number":      {[]string{"check", ".", "--workers=x"}, "invalid argument \"x\" for \"--workers\" flag: strconv.ParseInt: parsing \"x\": invalid syntax\nsee mainstay check --help"},
 		"no path to check":          {[]string{"check"}, "requires at least 1 arg(s), only received 0\nsee mainstay check --help"},
 		"two paths to render":       {[]string{"render", "a", "b"}, "accepts 1 arg(s), received 2\nsee mainstay render --help"},
+		"no reason to unlock":       {[]string{"unlock"}, "a reason must be given, --reason on the command line: whoever finds the gates open reads it\nsee mainstay unlock --help"},
+		"no namespace to lock":      {[]string{"lock", "-n", "a/b"}, "namespace \"a/b\": a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-', and must start and end with an alphanumeric character (e.g. 'my-name',  or '123-abc', regex used for validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?')\nsee mainstay lock --help"},
 		"an argument of none":       {[]string{"controller", "x"}, "unknown command \"x\" for \"mainstay controller\"\nsee mainstay controller --help"},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -54,12 +54,15 @@ ValidatingWebhookConfiguration mainstay.`,
   mainstay lock`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			opening := gate.Opening{Namespace: opts.namespace, Reason: reason, Out: cmd.OutOrStdout()}
+			if err := opening.Validate(); err != nil {
+				return usageError(cmd, err)
+			}
 			client, err := opts.client()
 			if err != nil {
 				return fmt.Errorf("unlock: %w", err)
 			}
-			err = gate.Open(cmd.Context(), client, gate.Opening{Namespace: opts.namespace, Reason: reason, Out: cmd.OutOrStdout()})
-			if err != nil {
+			if err := gate.Open(cmd.Context(), client, opening); err != nil {
 				return fmt.Errorf("unlock: %w", err)
 			}
 			return nil
@@ -81,6 +84,9 @@ controller makes the gates again as soon as one leads.
 It needs the rights to get and delete ConfigMaps in Mainstay's namespace.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := gate.ValidateNamespace(opts.namespace); err != nil {
+				return usageError(cmd, err)
+			}
 			client, err := opts.client()
 			if err != nil {
 				return fmt.Errorf("lock: %w", err)

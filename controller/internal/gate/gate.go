@@ -21,7 +21,8 @@ import (
 )
 
 const (
-	// patience bounds an opening: gates that come back for that long do so for good.
+	// patience is how long gates that come back are removed again: after that they do so
+	// for good. The first removal takes what it takes.
 	patience = 30 * time.Second
 	// calm is how long no gate may come back before they count as open: as long as a
 	// controller that was about to write one may take to hear of the record.
@@ -47,21 +48,25 @@ const ConfigurationName = certs.ConfigurationName
 // OpenEntry is its entry about Mainstay's own kinds. It fails open, and is no gate.
 const OpenEntry = "validate.mainstay.dev"
 
+// Validate returns what is wrong with it.
+func (o Opening) Validate() error {
+	return errors.Join(ValidateNamespace(o.Namespace), validateReason(o.Reason))
+}
+
 // Open removes every binding and every webhook through which a rule denies or warns,
 // and leaves a record that keeps a controller from making them again. It does as much as
-// it can: where the record cannot be written, the gates are removed all the same. An
-// error says what is left to do. It takes half a minute at most where the API server
-// answers.
+// it can: where the record cannot be written, the gates are removed all the same, and the
+// webhooks are first, through which requests fail where nobody answers. An error says what
+// is left to do. It gives up on gates that come back after half a minute.
 //
 // It needs the rights to create and get ConfigMaps in the namespace, to list and delete
 // ValidatingAdmissionPolicyBindings, and to get and patch the
 // ValidatingWebhookConfiguration ConfigurationName.
 func Open(ctx context.Context, client kubernetes.Interface, o Opening) error {
-	if err := errors.Join(validateNamespace(o.Namespace), validateReason(o.Reason)); err != nil {
+	if err := o.Validate(); err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeout(ctx, patience)
-	defer cancel()
+	other := elsewhere(ctx, client, o.Namespace)
 	// The record is first: without it a controller that lives closes the gates again.
 	recorded := record(ctx, client, o)
 	if recorded != nil {
@@ -70,12 +75,32 @@ func Open(ctx context.Context, client kubernetes.Interface, o Opening) error {
 	if err := removeGates(ctx, client, o.Out); err != nil {
 		return errors.Join(recorded, err)
 	}
+	if other != "" {
+		return fmt.Errorf("the gates are open until a controller runs: ValidatingWebhookConfiguration %s leads to Mainstay in namespace %s, which does not look for a record in %s. "+
+			"Once more, with --namespace %s, keeps them open", ConfigurationName, other, o.Namespace, other)
+	}
 	if recorded != nil {
 		return fmt.Errorf("%w\nthe gates are open until a controller runs, which closes them again. To keep them open: "+
 			"kubectl -n %s create configmap %s --from-literal=%s=…", recorded, o.Namespace, RecordName, keyReason)
 	}
 	_, _ = fmt.Fprintln(o.Out, "open: no gate of Mainstay is left. mainstay lock closes them again")
 	return nil
+}
+
+// elsewhere is the namespace that the webhook configuration leads to, where that is not the
+// given one: a record here keeps nothing open there. What cannot be read is no reason not to
+// open: who removes the webhooks says so.
+func elsewhere(ctx context.Context, client kubernetes.Interface, namespace string) string {
+	config, err := client.AdmissionregistrationV1().ValidatingWebhookConfigurations().Get(ctx, ConfigurationName, metav1.GetOptions{})
+	if err != nil {
+		return ""
+	}
+	for i := range config.Webhooks {
+		if service := config.Webhooks[i].ClientConfig.Service; service != nil && service.Namespace != namespace {
+			return service.Namespace
+		}
+	}
+	return ""
 }
 
 // record writes who opened the gates. A record that is there already stays as it is.
@@ -108,29 +133,50 @@ func whoAmI(ctx context.Context, client kubernetes.Interface) string {
 	return review.Status.UserInfo.Username
 }
 
-// removeGates removes the bindings and webhooks of rules until none has come back for a
+// removeGates removes the webhooks and bindings of rules until none has come back for a
 // while.
 func removeGates(ctx context.Context, client kubernetes.Interface, out io.Writer) error {
+	if _, err := removeAll(ctx, client, out); err != nil {
+		return err
+	}
 	ticker := time.NewTicker(lookEvery)
 	defer ticker.Stop()
+	end := time.After(patience)
+	back := 0
 	for quiet := time.Duration(0); quiet < calm; quiet += lookEvery {
-		// One that cannot be removed keeps no other one closed.
-		bindings, refused := removeBindings(ctx, client, out)
-		webhooks, err := removeWebhooks(ctx, client, out)
-		if err := errors.Join(refused, err); err != nil {
-			return err
-		}
-		if bindings+webhooks > 0 {
-			quiet = 0
-		}
 		select {
 		case <-ctx.Done():
-			return fmt.Errorf("removing the bindings and webhooks of Mainstay's rules: %w: a controller makes them again, because there is no record in its own namespace. "+
-				"kubectl get deployments -A -l app.kubernetes.io/name=mainstay says which that is: name it with --namespace", ctx.Err())
+			return comesBack(back, ctx.Err())
+		case <-end:
+			return comesBack(back, errors.New("given up"))
 		case <-ticker.C:
+		}
+		again, err := removeAll(ctx, client, out)
+		if err != nil {
+			return err
+		}
+		if again > 0 {
+			quiet, back = 0, back+again
 		}
 	}
 	return nil
+}
+
+// comesBack says why the gates are not open for good, of which so many came back.
+func comesBack(back int, err error) error {
+	if back == 0 {
+		return fmt.Errorf("removing the webhooks and bindings of Mainstay's rules: %w before it was seen that none comes back", err)
+	}
+	return fmt.Errorf("removing the webhooks and bindings of Mainstay's rules: %w, %d came back: a controller makes them again, because there is no record in its own namespace. "+
+		"kubectl get deployments -A -l app.kubernetes.io/name=mainstay says which that is: name it with --namespace", err, back)
+}
+
+// removeAll removes each once, and returns how many there were. One that cannot be removed
+// keeps no other one closed.
+func removeAll(ctx context.Context, client kubernetes.Interface, out io.Writer) (int, error) {
+	webhooks, refused := removeWebhooks(ctx, client, out)
+	bindings, err := removeBindings(ctx, client, out)
+	return webhooks + bindings, errors.Join(refused, err)
 }
 
 func removeBindings(ctx context.Context, client kubernetes.Interface, out io.Writer) (int, error) {
@@ -198,13 +244,13 @@ func removeWebhooks(ctx context.Context, client kubernetes.Interface, out io.Wri
 // what is not open is no error. It needs the right to get and delete ConfigMaps in
 // the namespace.
 func Close(ctx context.Context, client kubernetes.Interface, namespace string, out io.Writer) error {
-	if err := validateNamespace(namespace); err != nil {
+	if err := ValidateNamespace(namespace); err != nil {
 		return err
 	}
 	configs := client.CoreV1().ConfigMaps(namespace)
 	config, err := configs.Get(ctx, RecordName, metav1.GetOptions{})
 	if apierrors.IsNotFound(err) {
-		_, _ = fmt.Fprintf(out, "not open: there is no ConfigMap %s/%s\n", namespace, RecordName)
+		_, _ = fmt.Fprintf(out, "not open: there is no ConfigMap %s/%s. Where Mainstay is in another namespace, name it with --namespace\n", namespace, RecordName)
 		return nil
 	}
 	if err != nil {
@@ -215,6 +261,6 @@ func Close(ctx context.Context, client kubernetes.Interface, namespace string, o
 		return fmt.Errorf("deleting the record, ConfigMap %s/%s: %w", namespace, RecordName, err)
 	}
 	_, _ = fmt.Fprintf(out, "deleted ConfigMap %s/%s, %s\n", namespace, RecordName, RecordOf(config))
-	_, _ = fmt.Fprintln(out, "closing: the controller makes the gates again as soon as one leads; kubectl get clusterrules,rules -A says when")
+	_, _ = fmt.Fprintln(out, "closing: the controller makes the gates again as soon as one leads; kubectl get clusterrules,rules.mainstay.dev -A says when")
 	return nil
 }

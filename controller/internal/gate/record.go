@@ -90,7 +90,8 @@ func validateReason(reason string) error {
 	return nil
 }
 
-func validateNamespace(namespace string) error {
+// ValidateNamespace returns what is wrong with the name of a namespace.
+func ValidateNamespace(namespace string) error {
 	if problems := validation.IsDNS1123Label(namespace); len(problems) > 0 {
 		return fmt.Errorf("namespace %q: %s", namespace, problems[0])
 	}

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
@@ -86,7 +87,7 @@ func TestLockedOutRunbook(t *testing.T) {
 
 	l.run(t, "The same with")
 	l.judged(t, "web", true)
-	e.startReplica(t, options("returns"))
+	returned := e.startReplica(t, options("returns"))
 	l.says(t, "somebody who left no name")
 	l.judged(t, "web", true)
 	l.run(t, "## Afterwards")
@@ -95,6 +96,9 @@ func TestLockedOutRunbook(t *testing.T) {
 		t.Fatal(err)
 	}
 	l.everythingDenied(t)
+	returned.stop()
+	<-returned.done
+	l.elsewhere(t, client)
 }
 
 // everythingDenied: a rule that denies all that a rule can does not keep the gates shut,
@@ -127,6 +131,26 @@ func (l *lockedOut) everythingDenied(t *testing.T) {
 		err := tries(ctx, sue, configMap(l.namespace, "any"))
 		return err == nil, "refused"
 	})
+}
+
+// elsewhere: a record that no controller of this Mainstay reads keeps nothing open, and
+// whoever opens the gates hears of it.
+func (l *lockedOut) elsewhere(t *testing.T, client kubernetes.Interface) {
+	t.Helper()
+	none := admissionregistrationv1.SideEffectClassNone
+	config := &admissionregistrationv1.ValidatingWebhookConfiguration{ObjectMeta: metav1.ObjectMeta{Name: gate.ConfigurationName}}
+	entries := func(entries ...admissionregistrationv1.ValidatingWebhook) {
+		edit(t, l.env, config, func(c *admissionregistrationv1.ValidatingWebhookConfiguration) { c.Webhooks = entries })
+	}
+	entries(admissionregistrationv1.ValidatingWebhook{
+		Name: gate.OpenEntry, SideEffects: &none, AdmissionReviewVersions: []string{"v1"},
+		ClientConfig: admissionregistrationv1.WebhookClientConfig{Service: &admissionregistrationv1.ServiceReference{Namespace: "elsewhere", Name: "mainstay"}},
+	})
+	err := gate.Open(t.Context(), client, gate.Opening{Namespace: ownNamespace, Reason: "INC-4711", Out: t.Output()})
+	if err == nil || !strings.Contains(err.Error(), "Once more, with --namespace elsewhere") {
+		t.Errorf("a Mainstay of another namespace: %v", err)
+	}
+	entries()
 }
 
 // commands are those of the page, by the beginning of the paragraph before them.
