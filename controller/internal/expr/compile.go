@@ -241,8 +241,8 @@ func (w *compilation) follow(at place, text string, checked *cel.Ast) *Error {
 	if w.noRightsOfOthers && len(w.reads.rightsUses) > 0 {
 		return mistakeAt(w.reads.rightsUses[0], rightsOfOthers)
 	}
-	if at.variable != "" && value.made {
-		w.reads.growth.keep(native.Expr().ID(), value.extent)
+	if at.variable != "" {
+		w.reads.growth.keep(native.Expr().ID(), value.fresh)
 	}
 	if uses := w.reads.growth.uses; len(uses) > 0 {
 		return mistakeAt(uses[0].id, uses[0].why)

@@ -39,14 +39,13 @@ const (
 	scalar, maxName = 16, 253
 	// maxRange is how long a list of numbers may be made.
 	maxRange = 1000
-	// small is how long a text from outside of a loop may be that is put to each element.
-	small = 1 << 10
 )
 
 // extent is how large a value may become, in bytes, if it is written out.
 type extent struct {
-	// once is for each time that it is evaluated, and made for all times together.
-	once, made float64
+	// once is for each time that it is evaluated, all for all times together, and paid for
+	// each time what counts by its size for the cost: the loops around it end by that.
+	once, all, paid float64
 	// of says how many times it has the element of a loop in it, by the loop's id.
 	of map[int64]float64
 }
@@ -64,7 +63,7 @@ func (x extent) or(y extent) extent {
 }
 
 func (x extent) with(y extent, both func(a, b float64) float64) extent {
-	out := extent{once: both(x.once, y.once), made: both(x.made, y.made), of: x.of}
+	out := extent{once: both(x.once, y.once), all: both(x.all, y.all), paid: both(x.paid, y.paid), of: x.of}
 	if len(y.of) > 0 {
 		out.of = maps.Clone(x.of)
 		if out.of == nil {
@@ -81,7 +80,7 @@ func (x extent) times(n float64) extent {
 	if n == 0 {
 		return extent{}
 	}
-	out := extent{once: x.once * n, made: x.made * n, of: make(map[int64]float64, len(x.of))}
+	out := extent{once: x.once * n, all: x.all * n, paid: x.paid * n, of: make(map[int64]float64, len(x.of))}
 	for loop, times := range x.of {
 		out.of[loop] = times * n
 	}
@@ -118,7 +117,7 @@ func (g *growth) refuse(id int64, why string) {
 
 // most is how large a value is where all that it is made of is as large as it can be.
 func (g *growth) most(x extent) float64 {
-	sum := x.once + x.made
+	sum := x.once + x.all + x.paid
 	for loop, n := range x.of {
 		sum += n * g.single[loop]
 	}
@@ -144,10 +143,10 @@ func (g *growth) keep(id int64, x extent) {
 const (
 	hintAgain   = "do not put together again and again what was put together before"
 	hintLoop    = "what is put together for each element has a text of any length from outside of the element in it; put texts together as texts, string(a) + string(b), whose cost is counted"
-	hintJoin    = "join with a text that stands in the expression, and fewer parts"
-	hintReplace = "replace a text that stands in the expression, and is not empty, by one that is not much longer"
+	hintJoin    = "join fewer parts, by a short text"
+	hintReplace = "replace a text that stands in the expression, and is not empty, by a short one"
 	hintFormat  = "format fewer values"
-	hintRange   = "lists.range needs a number up to 1000 that stands in the expression, or size()"
+	hintRange   = "lists.range needs a number up to 1000 that stands in the expression, or size(), or those added or subtracted"
 	hintKept    = "all variables that put texts together count; use fewer of them"
 )
 
@@ -167,96 +166,66 @@ func (g *growth) overload(id int64, names ...string) bool {
 	return known && len(reference.OverloadIDs) == 1 && slices.Contains(names, reference.OverloadIDs[0])
 }
 
-// sum is the extent of a + b.
+// sum is the extent of a + b. Where both are known to be texts the cost is that of what is
+// made, once it is there.
 func (g *growth) sum(id int64, x extent) extent {
+	x = g.bounded(id, x, maxMade, hintAgain)
 	if !g.overload(id, overloads.AddString, overloads.AddBytes) {
-		return g.bounded(id, x, maxMade, hintAgain)
-	}
-	// The cost is that of what is made.
-	if len(g.loops) == 0 {
-		return extent{once: min(g.most(x), 2*madeByCost)}
-	}
-	innermost := g.loops[len(g.loops)-1]
-	if _, own := x.of[innermost]; x.once <= small && x.made == 0 && (len(x.of) == 0 || own && len(x.of) == 1) {
 		return x
 	}
-	return extent{made: 2 * madeByCost}
+	return extent{paid: min(g.most(x), madeByCost)}
 }
 
 // round is the extent of what a loop over a range makes, of which x is made each time. The
 // count is infinite where it is not known.
 func (g *growth) round(loop int64, ranged, x extent, count float64) extent {
-	share := x.of[loop]
-	rest := extent{once: x.once, made: x.made, of: maps.Clone(x.of)}
-	delete(rest.of, loop)
-	if math.IsInf(count, 1) {
-		each := extent{once: x.once, of: rest.of}
-		rest = extent{made: x.made + g.most(each)*maxIterations}
-	} else {
-		rest = rest.times(count)
-		rest.made = x.made
+	each := extent{once: x.once, of: maps.Clone(x.of)}
+	delete(each.of, loop)
+	out := extent{all: x.all, paid: x.paid}
+	if x.paid > 0 {
+		out.paid = max(x.paid, min(x.paid*count, madeByCost))
 	}
-	return rest.plus(ranged.times(share))
+	if math.IsInf(count, 1) {
+		out.all += g.most(each) * maxIterations
+	} else {
+		out = out.plus(each.times(count))
+	}
+	return out.plus(ranged.times(x.of[loop]))
 }
 
 // precise finds a precision of four digits and more.
 var precise = regexp.MustCompile(`%\.[0-9]{4}`)
 
-// called is the extent of what a call returns that was given something of an extent.
-func (g *growth) called(e ast.Expr, given extent) extent {
+// called is the extent of what a call returns that was given something of an extent, in
+// which args have their parts.
+func (g *growth) called(e ast.Expr, given extent, args []extent) extent {
 	call := e.AsCall()
-	args := call.Args()
-	switch call.FunctionName() {
-	case "join":
-		separator := 0
+	switch name := call.FunctionName(); {
+	case name == "join":
 		if len(args) > 0 {
-			text, isText := textOf(args[len(args)-1])
-			if !isText {
-				g.refuse(e.ID(), hintJoin)
-			}
-			separator = len(text)
+			// As many parts as an object can have.
+			given = given.plus(extent{once: g.most(args[len(args)-1]) * maxInput / 3})
 		}
-		// Its cost is that of what it made; before that there is one more.
-		return g.bounded(e.ID(), given.plus(extent{made: madeByCost + float64(separator)*maxInput/3}), maxMade, hintJoin)
-	case "strings.quote", "base64.encode":
+		// Its cost is that of what it made, once it is there.
+		return extent{paid: g.most(g.bounded(e.ID(), given, maxMade, hintJoin))}
+	case name == "strings.quote", name == "base64.encode":
 		return g.bounded(e.ID(), given.times(4), maxMade, hintAgain)
-	case "replace":
-		return g.replaced(e, given)
-	case "format":
+	case name == "replace" && len(args) > 1:
+		from, isText := textOf(call.Args()[0])
+		if !isText || from == "" {
+			from = "." // or between all that there is
+		}
+		return g.bounded(e.ID(), given.times(1+math.Ceil(g.most(args[1])/float64(len(from)))), maxMade, hintReplace)
+	case name == "format":
 		return g.formatted(e, given)
-	case "split", "findAll":
+	case name == "split", name == "findAll":
 		// Each part is a value of its own.
 		g.bounded(e.ID(), given.times(scalar), maxMade, hintAgain)
 		return given
+	case g.ast.GetType(e.ID()).Kind() == types.ListKind:
+		return g.bounded(e.ID(), given, maxMade, hintAgain)
 	}
-	limit := float64(maxHeld)
-	if g.ast.GetType(e.ID()).Kind() == types.ListKind {
-		limit = maxMade
-	}
-	return g.bounded(e.ID(), given, limit, hintAgain)
-}
-
-func (g *growth) replaced(e ast.Expr, given extent) extent {
-	args := e.AsCall().Args()
-	from, isText := textOf(args[0])
-	to, isAlso := textOf(args[min(1, len(args)-1)])
-	switch {
-	case !isAlso:
-		// What is put in is a part of what was given, and as small as all of it.
-		if isText && from != "" && given.once <= small && len(given.of) == 0 && given.made == 0 {
-			return given.times(1 + given.once)
-		}
-		if !g.named(args[1]) || !isText || from == "" {
-			g.refuse(e.ID(), hintReplace)
-			return given
-		}
-		return g.bounded(e.ID(), given.times(1+math.Ceil(maxName/float64(len(from)))), maxMade, hintReplace)
-	case to == "":
-		return given
-	case !isText || from == "":
-		return g.bounded(e.ID(), given.plus(extent{once: 1}).times(1+float64(len(to))), maxMade, hintReplace)
-	}
-	return g.bounded(e.ID(), given.times(math.Ceil(float64(len(to))/float64(len(from)))), maxMade, hintReplace)
+	return g.bounded(e.ID(), given, maxHeld, hintAgain)
 }
 
 func (g *growth) formatted(e ast.Expr, given extent) extent {
@@ -276,14 +245,9 @@ func (g *growth) formatted(e ast.Expr, given extent) extent {
 	return g.bounded(e.ID(), given.times(4), maxMade, hintFormat)
 }
 
-// named says whether an expression is a name that the API server bounds.
-func (g *growth) named(e ast.Expr) bool {
-	return e.Kind() == ast.SelectKind && isName(e.AsSelect())
-}
-
 // isName says whether a selection is that of a name, namespace or uid of an object that the
 // API server has looked at.
-func isName(s ast.SelectExpr) bool {
+func isName(s ast.SelectExpr, scope *locals) bool {
 	switch s.FieldName() {
 	case "name", "namespace", "uid", "generateName":
 	default:
@@ -296,11 +260,9 @@ func isName(s ast.SelectExpr) bool {
 	if of.Kind() != ast.IdentKind {
 		return false
 	}
-	switch of.AsIdent() {
-	case objectVar, oldObjectVar, namespaceVar:
-		return true
-	}
-	return false
+	root := of.AsIdent()
+	_, shadowed := scope.find(root)
+	return !shadowed && (root == objectVar || root == oldObjectVar || root == namespaceVar)
 }
 
 func textOf(e ast.Expr) (string, bool) {

@@ -21,12 +21,13 @@ type places struct {
 	nodes []*node
 	elem  *places
 
-	extent extent
-	// each is how large one of those entries may be.
-	each float64
-	// made says that it has a text in it that the expression put together, and upTo how
-	// large a number may be that is the size of something, 0 for one that may be any.
-	made bool
+	// extent is how large it may be, and fresh how much of that the expression made: what
+	// is only put into a list takes no memory. each is how large one of those entries may
+	// be.
+	extent, fresh extent
+	each          float64
+	// upTo is how large a number may be that is the size of something, 0 for one that may
+	// be any.
 	upTo float64
 }
 
@@ -36,7 +37,7 @@ type places struct {
 const maxNodes = 64
 
 func join(a, b places) places {
-	joined := places{elem: a.elem, nodes: slices.Clone(a.nodes), extent: a.extent.or(b.extent), each: max(a.each, b.each), made: a.made || b.made}
+	joined := places{elem: a.elem, nodes: slices.Clone(a.nodes), extent: a.extent.or(b.extent), fresh: a.fresh.or(b.fresh), each: max(a.each, b.each)}
 	if a.upTo > 0 && b.upTo > 0 {
 		joined.upTo = max(a.upTo, b.upTo)
 	}
@@ -81,7 +82,7 @@ func (p places) element() places {
 
 // below is as large as the whole of which it is a part.
 func (p places) below(step func(*node) *node) places {
-	selected := places{nodes: make([]*node, 0, len(p.nodes)), extent: p.extent, made: p.made}
+	selected := places{nodes: make([]*node, 0, len(p.nodes)), extent: p.extent}
 	for _, n := range p.nodes {
 		selected.nodes = append(selected.nodes, step(n))
 	}
@@ -89,7 +90,7 @@ func (p places) below(step func(*node) *node) places {
 		return selected
 	}
 	part := *p.elem
-	part.extent = extent{}
+	part.extent, part.fresh = extent{}, extent{}
 	if len(p.nodes) == 0 {
 		selected.extent = extent{once: p.each}
 	}
@@ -179,7 +180,7 @@ func (l *locals) with(name string, value places) *locals {
 func (r *reads) follow(e ast.Expr, scope *locals) places {
 	value := r.followed(e, scope)
 	if fixed, ok := r.growth.fixed(e.ID()); ok {
-		value.extent, value.made = fixed, false
+		value.extent, value.fresh = fixed, extent{}
 	}
 	return value
 }
@@ -204,7 +205,7 @@ func (r *reads) followed(e ast.Expr, scope *locals) places {
 			key := r.follow(entry.AsMapEntry().Key(), scope)
 			key.whole()
 			all = r.listed(all, r.follow(entry.AsMapEntry().Value(), scope))
-			all.extent, all.made = all.extent.plus(key.extent), all.made || key.made
+			all.extent, all.fresh = all.extent.plus(key.extent), all.fresh.plus(key.fresh)
 		}
 		return all
 	case ast.StructKind:
@@ -212,7 +213,7 @@ func (r *reads) followed(e ast.Expr, scope *locals) places {
 		for _, f := range e.AsStruct().Fields() {
 			value := r.follow(f.AsStructField().Value(), scope)
 			value.whole()
-			all = r.listed(all, places{extent: value.extent, made: value.made})
+			all = r.listed(all, places{extent: value.extent, fresh: value.fresh})
 		}
 		return all
 	case ast.ComprehensionKind:
@@ -231,7 +232,7 @@ func (r *reads) listed(list, value places) places {
 		elem = join(*list.elem, value)
 	}
 	return places{
-		elem: &elem, each: max(list.each, r.growth.most(value.extent)), made: list.made || value.made,
+		elem: &elem, each: max(list.each, r.growth.most(value.extent)), fresh: list.fresh.plus(value.fresh),
 		extent: list.extent.plus(value.extent).plus(extent{once: scalar}),
 	}
 }
@@ -293,7 +294,7 @@ func (r *reads) selection(e ast.Expr, scope *locals) places {
 	if s.IsTestOnly() {
 		return places{}
 	}
-	if isName(s) {
+	if isName(s, scope) {
 		value.extent = extent{once: maxName}
 	}
 	return value
@@ -314,7 +315,9 @@ func (r *reads) rootField(id int64, operand ast.Expr, name string, scope *locals
 		if r.refVariables[fieldName(name)] {
 			r.refUses = append(r.refUses, id)
 		}
-		return r.variables[fieldName(name)], true
+		value := r.variables[fieldName(name)]
+		value.fresh = extent{} // the variable made it, and once
+		return value, true
 	case refsVar:
 		n, ok := r.refs[fieldName(name)]
 		if !ok {
@@ -343,7 +346,7 @@ func (r *reads) comprehension(e ast.Expr, scope *locals) places {
 	accu := r.follow(c.AccuInit(), scope)
 	// What it has come to is added below.
 	before := accu
-	before.extent = extent{}
+	before.extent, before.fresh = extent{}, extent{}
 	step := scope.with(c.AccuVar(), before)
 	if c.HasIterVar2() {
 		// The first variable is a key or an index, which shares nothing.
@@ -363,12 +366,10 @@ func (r *reads) comprehension(e ast.Expr, scope *locals) places {
 	if c.IterRange().Kind() == ast.ListKind {
 		count = float64(c.IterRange().AsList().Size())
 	}
-	all := accu.extent.plus(g.round(e.ID(), ranged.extent, each.extent, count))
+	extent := accu.extent.plus(g.round(e.ID(), ranged.extent, each.extent, count))
+	fresh := accu.fresh.plus(g.round(e.ID(), ranged.extent, each.fresh, count))
 	accu = join(accu, each)
-	accu.extent = all
-	if accu.made {
-		accu.extent = g.bounded(e.ID(), all, maxMade, hintLoop)
-	}
+	accu.extent, accu.fresh = extent, g.bounded(e.ID(), fresh, maxMade, hintLoop)
 	return r.follow(c.Result(), scope.with(c.AccuVar(), accu))
 }
 
@@ -422,22 +423,25 @@ func (r *reads) call(e ast.Expr, scope *locals) places {
 			return join(r.follow(c.Target(), scope), r.follow(args[0], scope))
 		}
 	}
-	var given extent
-	made := false
-	use := func(e ast.Expr) {
+	var given, fresh extent
+	use := func(e ast.Expr) extent {
 		value := r.follow(e, scope)
 		value.whole()
-		given, made = given.plus(value.extent), made || value.made
+		given, fresh = given.plus(value.extent), fresh.plus(value.fresh)
+		return value.extent
 	}
 	if c.IsMemberFunction() {
 		use(c.Target())
 	}
+	parts := make([]extent, 0, len(args))
 	for _, arg := range args {
-		use(arg)
+		parts = append(parts, use(arg))
 	}
-	// A loop puts into a map what it was given.
-	made = made || c.FunctionName() != "cel.@mapInsert"
-	return places{extent: r.growth.called(e, given), made: made}
+	returned := r.growth.called(e, given, parts)
+	if c.FunctionName() != "cel.@mapInsert" { // which a loop puts into a map by what it has
+		fresh = returned
+	}
+	return places{extent: returned, fresh: fresh}
 }
 
 // numbers is how large the first of some numbers may be, and the second, where it is the
@@ -498,7 +502,7 @@ func (r *reads) concatenation(id int64, args []ast.Expr, scope *locals) places {
 		if value.elem == nil {
 			sum.each = max(sum.each, r.growth.most(value.extent))
 		}
-		sum.made = sum.made || value.made
+		sum.fresh = sum.fresh.plus(value.fresh)
 		given = given.plus(value.extent)
 		upTo, known = upTo+value.upTo, known && value.upTo > 0
 	}
@@ -507,7 +511,7 @@ func (r *reads) concatenation(id int64, args []ast.Expr, scope *locals) places {
 		sum.upTo = upTo
 	}
 	if !r.growth.overload(id, overloads.AddList) {
-		sum.made = true
+		sum.fresh = sum.extent
 	}
 	return sum
 }
