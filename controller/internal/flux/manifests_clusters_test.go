@@ -215,7 +215,7 @@ func TestLifelineOfFluxOperatorSelectsIt(t *testing.T) {
 			lifelines = append(lifelines, obj.GetNamespace()+"/"+obj.GetName())
 		}
 	}
-	if diff := cmp.Diff([]string{"flux-system/flux", "kube-system/coredns", "flux-system/flux-operator"}, lifelines); diff != "" {
+	if diff := cmp.Diff([]string{"flux-system/flux", "kube-system/coredns", "mainstay-system/mainstay", "flux-system/flux-operator"}, lifelines); diff != "" {
 		t.Errorf("Lifelines (-want +got):\n%s", diff)
 	}
 	labels, _, _ := unstructured.NestedStringMap(find(t, all, "Lifeline", "flux-operator").Object, "spec", "selector", "matchLabels")

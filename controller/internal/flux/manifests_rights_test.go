@@ -88,7 +88,7 @@ func TestObserveOnlySwitchesEveryLifelineOff(t *testing.T) {
 			t.Errorf("Lifeline %s heals: %s, want Off", lifeline.Name, lifeline.Spec.Heal.Mode)
 		}
 	}
-	if lifelines != 3 {
-		t.Errorf("%d Lifelines, want 3", lifelines)
+	if lifelines != 4 {
+		t.Errorf("%d Lifelines, want 4", lifelines)
 	}
 }
