@@ -28,15 +28,19 @@ import (
 )
 
 const (
-	// guarded is a namespace that is not on the recovery path.
-	guarded = "shop"
-	// kept and budgeted are the names of the rules.
+	// guarded is a namespace that is not on the recovery path, and bypassed one that has
+	// the label by which nothing in it is judged.
+	guarded, bypassed = "shop", "bypassed"
+	// kept and budgeted are the names of the rules that are tried, and asked and warned of
+	// those that must not be in anybody's way: the one is about everything there is but
+	// Secrets and LimitRanges, and holds; the other one warns of each LimitRange.
 	kept, budgeted = "no-bad-settings", "deployments-have-budgets"
+	asked, warned  = "everything-is-asked-about", "limit-ranges-are-warned-of"
 	// configuration is the name of Mainstay's webhook configuration.
 	configuration = "mainstay"
 
 	// within is how long anything may take to come about on a busy machine.
-	within = 30 * time.Second
+	within = 2 * time.Minute
 )
 
 // env is a control plane with the package on it, and replicas of Mainstay.
@@ -49,8 +53,8 @@ type env struct {
 	walks    atomic.Int32
 }
 
-// start starts a control plane with two rules in force: one that the API server judges
-// by itself, and one with references, both fail-closed.
+// start starts a control plane with its rules in force: one that the API server judges by
+// itself, and those with references.
 func start(t *testing.T, flags ...string) *env {
 	t.Helper()
 	c, err := cluster.Start(t.Context(), cluster.Options{Out: t.Output()})
@@ -78,6 +82,7 @@ func start(t *testing.T, flags ...string) *env {
 	for _, namespace := range []string{"flux-system", guarded} {
 		e.create(t, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: namespace}})
 	}
+	e.create(t, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: bypassed, Labels: map[string]string{v1alpha1.LabelBypass: "true"}}})
 	definition := &unstructured.Unstructured{}
 	if err := yaml.Unmarshal([]byte(recovery.Definitions), &definition.Object); err != nil {
 		t.Fatal(err)
@@ -88,7 +93,7 @@ func start(t *testing.T, flags ...string) *env {
 	})
 	eventually(t, "the kinds are served", func(ctx context.Context) error { return e.path.Prepare(ctx, e.client) })
 
-	short := []string{"--leader-election-lease-duration=4s", "--leader-election-renew-deadline=3s", "--leader-election-retry-period=500ms", "--drain-time=1s"}
+	short := []string{"--leader-election-lease-duration=6s", "--leader-election-renew-deadline=5s", "--leader-election-retry-period=500ms", "--drain-time=1s"}
 	e.replicas, err = replicas.New(replicas.Options{Cluster: c, Program: program, Webhook: true, Flags: append(short, flags...)})
 	if err != nil {
 		t.Fatal(err)
@@ -136,10 +141,16 @@ func (e *env) run(t *testing.T, pods ...string) {
 	}
 }
 
-// rules creates both, and waits until they are in force.
+// rules creates them, and waits until they are in force.
 func (e *env) rules(t *testing.T) {
 	t.Helper()
-	e.create(t, keptRule(), budgetedRule())
+	eventually(t, "the rules are there", func(ctx context.Context) error {
+		var errs []error
+		for _, rule := range []client.Object{keptRule(), budgetedRule(), askedRule(), warnedRule()} {
+			errs = append(errs, client.IgnoreAlreadyExists(e.client.Create(ctx, rule)))
+		}
+		return errors.Join(errs...)
+	})
 	e.inForce(t)
 }
 
@@ -154,10 +165,25 @@ func budgetedRule() *v1alpha1.ClusterRule {
 		Validate("refs.budgets.exists(b, selectorMatches(b.spec.selector, object.spec.template.metadata.labels))", "no budget").Obj()
 }
 
-// inForce waits until both rules say that they are enforced, and are.
+// askedRule has an entry for every kind: where nobody answers, whatever is not on the
+// recovery path is refused.
+func askedRule() *v1alpha1.ClusterRule {
+	return builders.MakeClusterRule(asked).Modes(v1alpha1.ModeAdmission).FailurePolicy(admissionregistrationv1.Fail).
+		Match("*", "*", "*/*").Operations(admissionregistrationv1.OperationAll).
+		Exclude("", "v1", "secrets").Exclude("", "v1", "limitranges").
+		Refer("budgets", "policy/v1", "PodDisruptionBudget").Validate("refs.budgets.size() >= 0", "there are as many as there are").Obj()
+}
+
+func warnedRule() *v1alpha1.ClusterRule {
+	return builders.MakeClusterRule(warned).Modes(v1alpha1.ModeAdmission).FailurePolicy(admissionregistrationv1.Fail).
+		Actions(admissionregistrationv1.Warn, admissionregistrationv1.Audit).Match("", "v1", "limitranges").
+		Refer("budgets", "policy/v1", "PodDisruptionBudget").Validate("refs.budgets.size() < 0", "mind the budgets").Obj()
+}
+
+// inForce waits until all rules say that they are enforced, and are.
 func (e *env) inForce(t *testing.T) {
 	t.Helper()
-	e.enforced(t, kept, budgeted)
+	e.enforced(t, kept, budgeted, asked, warned)
 	eventually(t, "the rules are in force, and serve", func(ctx context.Context) error {
 		return errors.Join(
 			refusedBy(e.client.Create(ctx, badSettings("probe"), client.DryRunAll), kept),

@@ -27,8 +27,11 @@ type expected struct {
 	// lapsed rules are in force no more, because they or what they are made of is gone.
 	lapsed map[string]bool
 	// unserved says that nobody answers the webhook: what a rule with references is
-	// about is refused, whatever it is.
+	// about is refused, whatever it is. That is everything but Secrets and what is only
+	// warned of.
 	unserved bool
+	// partly says that somebody may answer all the same.
+	partly bool
 	// everything is refused that is not on the recovery path.
 	everything bool
 }
@@ -111,6 +114,14 @@ func (e *env) guards(t *testing.T, want expected) {
 			}
 		}
 		all.Go(func() { e.unrelated(ctx, t, c, user, want) })
+		all.Go(func() { e.bypassed(ctx, t, c, user) })
+		if want.unserved && !want.partly && !want.lapsed[budgeted] {
+			all.Go(func() {
+				e.violates(ctx, t, user.Name+" creates what nobody judges", func() error {
+					return c.Create(ctx, &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Namespace: guarded, Name: "unjudged"}}, client.DryRunAll)
+				})
+			})
+		}
 		if want.unserved || want.everything {
 			continue
 		}
@@ -122,19 +133,38 @@ func (e *env) guards(t *testing.T, want expected) {
 	}
 }
 
-// unrelated tries what neither rule is about.
+// unrelated tries what no rule is about, and what a rule only warns of: it has an entry of
+// its own, which lets through what nobody answers.
 func (e *env) unrelated(ctx context.Context, t *testing.T, c client.Client, user recovery.User, want expected) {
 	t.Helper()
-	const what = "create a Secret that no rule is about"
-	try := func() error {
-		return c.Create(ctx, &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: guarded, Name: "no-rule"}}, client.DryRunAll)
+	for _, obj := range []client.Object{
+		&corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: guarded, Name: "no-rule"}},
+		&corev1.LimitRange{ObjectMeta: metav1.ObjectMeta{Namespace: guarded, Name: "warned-of"}},
+	} {
+		if want.everything {
+			e.violates(ctx, t, fmt.Sprintf("%s creates a %T", user.Name, obj), func() error { return c.Create(ctx, obj, client.DryRunAll) })
+			continue
+		}
+		e.admitted(ctx, t, c, user, fmt.Sprintf("create a %T that no rule denies", obj), obj)
 	}
-	if want.everything {
-		e.violates(ctx, t, user.Name+" creates a Secret", try)
+}
+
+// bypassed tries in a namespace with the label what violates the rules.
+func (e *env) bypassed(ctx context.Context, t *testing.T, c client.Client, user recovery.User) {
+	t.Helper()
+	settings := badSettings("bad")
+	settings.Namespace = bypassed
+	e.admitted(ctx, t, c, user, "create bad settings where the bypass is", settings)
+	e.admitted(ctx, t, c, user, "create a Deployment without a budget where the bypass is", builders.MakeDeployment(bypassed, "unbudgeted").Obj())
+}
+
+func (e *env) admitted(ctx context.Context, t *testing.T, c client.Client, user recovery.User, what string, obj client.Object) {
+	t.Helper()
+	began := time.Now()
+	err := c.Create(ctx, obj, client.DryRunAll)
+	if ctx.Err() != nil {
 		return
 	}
-	began := time.Now()
-	err := try()
 	totals.recovery(what, time.Since(began), err == nil)
 	if err != nil {
 		t.Errorf("locked out: %s cannot %s: %v", user.Name, what, err)

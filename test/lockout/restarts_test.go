@@ -41,7 +41,8 @@ func (e *env) leaderChanges(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if leader == nil {
+		// A leader may go while two others serve.
+		if leader == nil || e.replicas.Endpoints() < 3 {
 			continue
 		}
 		n++
@@ -57,7 +58,10 @@ func (e *env) leaderChanges(t *testing.T) {
 	}
 	<-walked
 	seen := stop()
-	t.Logf("the Lease changed hands %d times in %s", e.transitions(t)-changes, lasts)
+	t.Logf("the Lease changed hands %d times in %s, and %d requests that conform were judged", e.transitions(t)-changes, lasts, seen.conforming)
+	if e.transitions(t)-changes < 3 || seen.conforming == 0 {
+		t.Error("that shows nothing")
+	}
 	if seen.conformingRefused > 0 {
 		t.Errorf("%d of %d requests that conform were refused: %v", seen.conformingRefused, seen.conforming, seen.last)
 	}
@@ -87,7 +91,7 @@ func (e *env) apiServerRestarts(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	e.holds(t, expected{unserved: true}) // replicas may have lost their lease, and be starting
+	e.holds(t, expected{unserved: true, partly: true}) // replicas may have lost their lease, and be starting
 	stop()
 	e.inForce(t)
 }

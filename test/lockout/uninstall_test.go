@@ -131,8 +131,5 @@ func (e *env) reinstall(t *testing.T, pods ...string) {
 	e.install(t)
 	eventually(t, "the kinds are served", func(ctx context.Context) error { return e.path.Prepare(ctx, e.client) })
 	e.run(t, pods...)
-	eventually(t, "the rules are there", func(ctx context.Context) error {
-		return errors.Join(client.IgnoreAlreadyExists(e.client.Create(ctx, keptRule())), client.IgnoreAlreadyExists(e.client.Create(ctx, budgetedRule())))
-	})
-	e.inForce(t)
+	e.rules(t)
 }

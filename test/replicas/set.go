@@ -116,6 +116,17 @@ func (s *Set) Ready(ctx context.Context, r *Replica) error {
 	})
 }
 
+// Endpoints are how many replicas the Front sends connections to.
+func (s *Set) Endpoints() int {
+	n := 0
+	for _, r := range s.Running() {
+		if s.front.sendsTo(r) {
+			n++
+		}
+	}
+	return n
+}
+
 // Leader is the replica that holds the Lease, nil where none that runs does.
 func (s *Set) Leader(ctx context.Context) (*Replica, error) {
 	lease, err := s.client.CoordinationV1().Leases(Namespace).Get(ctx, LeaseName, metav1.GetOptions{})
