@@ -36,6 +36,10 @@ const (
 	PhaseRefused Phase = "Refused"
 )
 
+// LabelDryRun on an Intervention, with the value "true", marks the record of a move
+// that nobody makes, from its creation on.
+const LabelDryRun = "mainstay.dev/dry-run"
+
 // InterventionSpec is the claim. It never changes.
 // +kubebuilder:validation:XValidation:rule="self == oldSelf",message="the spec of an Intervention never changes: it is the claim"
 type InterventionSpec struct {
@@ -136,7 +140,7 @@ const (
 	// VerdictImproved: the Lifeline survives more than before.
 	VerdictImproved Verdict = "Improved"
 	// VerdictFutile: it does not; the move is not repeated while its evidence
-	// stays the same.
+	// stays the same, before it and after.
 	VerdictFutile Verdict = "Futile"
 )
 
@@ -158,6 +162,13 @@ type InterventionStatus struct {
 	// Verdict says whether the action helped, once that can be told.
 	// +optional
 	Verdict Verdict `json:"verdict,omitempty"`
+
+	// Evidence is a digest of what a futile action was judged in: the workload's
+	// template and number of replicas, and the nodes that could take a pod. The
+	// action is taken again where it is another.
+	// +kubebuilder:validation:MaxLength=64
+	// +optional
+	Evidence string `json:"evidence,omitempty"`
 }
 
 // Intervention is one action that Mainstay took or refused: the claim that

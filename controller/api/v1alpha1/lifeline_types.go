@@ -118,6 +118,8 @@ type Heal struct {
 const (
 	// MaxMembers is how many members a status lists.
 	MaxMembers = 64
+	// MaxNodes is how many nodes a member lists.
+	MaxNodes = 64
 	// MaxDomains is how many domains a status lists, those whose loss stops
 	// most first.
 	MaxDomains = 20
@@ -198,8 +200,10 @@ type Member struct {
 	Desired int32 `json:"desired"`
 	// Ready is the number of ready replicas.
 	Ready int32 `json:"ready"`
-	// Nodes are the nodes of the ready replicas, sorted, one entry a replica.
+	// Nodes are the nodes of the ready replicas, sorted, one entry a replica; the
+	// first 64 of them.
 	// +listType=atomic
+	// +kubebuilder:validation:MaxItems=64
 	// +optional
 	Nodes []string `json:"nodes,omitempty"`
 	// Leader is the pod that holds the member's Lease.

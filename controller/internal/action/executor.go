@@ -29,7 +29,8 @@ import (
 // to act and the 30 s that the API server gives an eviction, with a margin.
 const ClaimTimeout = time.Minute
 
-// actWithin bounds the request of an action, counted from before its claim.
+// actWithin bounds the request of an action, counted from before the reading of what
+// it was decided from.
 const actWithin = 20 * time.Second
 
 // Executor claims actions and takes them.
@@ -56,6 +57,11 @@ type Claim struct {
 	Attempt  int32
 	Reason   string
 	Evidence string
+
+	// Looked is when the reading began of what the claim was decided from, by
+	// time.Now: its age is told by the process's own clock, which nobody sets. The
+	// zero time stands for now.
+	Looked time.Time
 }
 
 // Name derives the Intervention's name from what makes an action the same
@@ -72,11 +78,19 @@ func (c Claim) Name() string {
 }
 
 // Do claims and takes the action. It returns nil without an Intervention where
-// somebody else has the claim already. The error is that of the API server,
-// after which the claim, if there is one, is left for Resolve.
+// somebody else has the claim already. The error is that of the API server, or
+// says that the claim was decided too long ago; the claim, if there is one, is
+// left for Resolve then.
 func (e *Executor) Do(ctx context.Context, claim Claim) (*v1alpha1.Intervention, error) {
 	start := e.clock.Now()
-	iv, err := e.create(ctx, claim)
+	if claim.Looked.IsZero() {
+		claim.Looked = time.Now()
+	}
+	if age := time.Since(claim.Looked); age >= actWithin {
+		return nil, fmt.Errorf("%s of %s %s/%s: decided from what was read %s ago, not claiming it",
+			claim.Action, claim.Target.Kind, claim.Target.Namespace, claim.Target.Name, age.Round(time.Second))
+	}
+	iv, err := e.create(ctx, claim, false)
 	if iv == nil || err != nil {
 		return nil, err
 	}
@@ -91,11 +105,12 @@ func (e *Executor) Do(ctx context.Context, claim Claim) (*v1alpha1.Intervention,
 	if err := e.client.Status().Update(ctx, iv); err != nil {
 		return iv, fmt.Errorf("confirm the claim %s: %w", iv.Name, err)
 	}
-	left := actWithin - e.clock.Since(start)
-	if left <= 0 {
-		return iv, fmt.Errorf("intervention %s: claimed %s ago, not acting on it", iv.Name, e.clock.Since(start).Round(time.Second))
+	// A machine that slept does not count its sleep; the API server's clock does.
+	age := max(time.Since(claim.Looked), e.clock.Since(start))
+	if age >= actWithin {
+		return iv, fmt.Errorf("intervention %s: decided from what was read %s ago, not acting on it", iv.Name, age.Round(time.Second))
 	}
-	ctx, cancel := context.WithTimeout(ctx, left)
+	ctx, cancel := context.WithTimeout(ctx, actWithin-age)
 	defer cancel()
 	err = action.Do(ctx, claim.Target)
 	switch {
@@ -109,9 +124,10 @@ func (e *Executor) Do(ctx context.Context, claim Claim) (*v1alpha1.Intervention,
 	}
 }
 
-// Refuse records an action that is not taken, and why.
+// Refuse records an action of a dry run, which is not taken, and why. The record is
+// marked from its creation on, so that it is never taken for a claim.
 func (e *Executor) Refuse(ctx context.Context, claim Claim, why string) error {
-	iv, err := e.create(ctx, claim)
+	iv, err := e.create(ctx, claim, true)
 	if iv == nil || err != nil {
 		return err
 	}
@@ -123,6 +139,9 @@ func (e *Executor) Refuse(ctx context.Context, claim Claim, why string) error {
 func (e *Executor) Resolve(ctx context.Context, iv *v1alpha1.Intervention) (bool, error) {
 	if Final(iv.Status.Phase) {
 		return true, nil
+	}
+	if iv.Labels[v1alpha1.LabelDryRun] == "true" {
+		return true, e.finish(ctx, iv, v1alpha1.PhaseRefused, "dry run: nothing was done")
 	}
 	age := e.clock.Since(iv.CreationTimestamp.Time)
 	action, known := e.actions[iv.Spec.Action]
@@ -142,10 +161,12 @@ func (e *Executor) Resolve(ctx context.Context, iv *v1alpha1.Intervention) (bool
 	}
 }
 
-// Judge records whether an action that was done helped.
-func (e *Executor) Judge(ctx context.Context, iv *v1alpha1.Intervention, verdict v1alpha1.Verdict) error {
+// Judge records whether an action that was done helped, and the evidence that a
+// futile one was judged by.
+func (e *Executor) Judge(ctx context.Context, iv *v1alpha1.Intervention, verdict v1alpha1.Verdict, evidence string) error {
 	changed := iv.DeepCopy()
 	changed.Status.Verdict = verdict
+	changed.Status.Evidence = evidence
 	if err := e.client.Status().Update(ctx, changed); err != nil {
 		return fmt.Errorf("record the verdict of intervention %s: %w", iv.Name, err)
 	}
@@ -158,7 +179,7 @@ func Final(phase v1alpha1.Phase) bool {
 }
 
 // create returns nil without an error where somebody has the claim already.
-func (e *Executor) create(ctx context.Context, claim Claim) (*v1alpha1.Intervention, error) {
+func (e *Executor) create(ctx context.Context, claim Claim, dryRun bool) (*v1alpha1.Intervention, error) {
 	iv := &v1alpha1.Intervention{
 		ObjectMeta: metav1.ObjectMeta{
 			Namespace: e.namespace,
@@ -174,6 +195,9 @@ func (e *Executor) create(ctx context.Context, claim Claim) (*v1alpha1.Intervent
 			Reason:   status.Truncate(claim.Reason),
 			Evidence: claim.Evidence,
 		},
+	}
+	if dryRun {
+		iv.Labels[v1alpha1.LabelDryRun] = "true"
 	}
 	err := e.client.Create(ctx, iv)
 	if apierrors.IsAlreadyExists(err) {

@@ -18,8 +18,8 @@ const (
 	Forbidden Phase = "Forbidden"
 	// Syncing: the first list is under way, or fails for a passing reason.
 	Syncing Phase = "Syncing"
-	// Synced: every object is in the cache. An API server that goes away
-	// afterwards does not change that: what was seen last still holds.
+	// Synced: every object is in the cache and changes are told. An API server that
+	// goes away afterwards does not change that: what was seen last still holds.
 	Synced Phase = "Synced"
 )
 

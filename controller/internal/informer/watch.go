@@ -28,9 +28,8 @@ type watch struct {
 	mu     sync.Mutex
 	state  State
 	synced bool
-	// refused is since when the API server refuses what it answered before; zero while
-	// it does not.
-	refused time.Time
+	// refused is since when the API server refuses a verb, for those that it refuses.
+	refused map[string]time.Time
 }
 
 // lasting is how long a refusal of what was answered before passes by itself: an API
@@ -52,11 +51,14 @@ func (w *watch) failed(gvr schema.GroupVersionResource, verb string, err error, 
 	if !known && w.synced {
 		return false, false
 	}
-	if state.Phase == Forbidden && w.state.Phase == Synced {
-		if w.refused.IsZero() {
-			w.refused = now
+	if state.Phase == Forbidden {
+		if w.refused == nil {
+			w.refused = map[string]time.Time{}
 		}
-		if now.Sub(w.refused) < lasting {
+		if _, before := w.refused[verb]; !before {
+			w.refused[verb] = now
+		}
+		if w.state.Phase == Synced && now.Sub(w.refused[verb]) < lasting {
 			return false, false
 		}
 	}
@@ -65,16 +67,31 @@ func (w *watch) failed(gvr schema.GroupVersionResource, verb string, err error, 
 	return changed, state.Phase == Absent
 }
 
-// succeeded records that the API server answered a list or watch.
-func (w *watch) succeeded() (changed bool) {
+// succeeded records that the API server answered a list or watch. A list says nothing
+// about a refused watch: without it what is listed grows old. A watch that is answered
+// needs no list: it may bring the objects itself, and no list is tried any more.
+func (w *watch) succeeded(verb string) (changed bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.refused = time.Time{}
-	if !w.synced || w.state.Phase == Synced {
+	if verb == "watch" {
+		w.refused = nil
+	}
+	delete(w.refused, verb)
+	if !w.synced || w.state.Phase == Synced || len(w.refused) > 0 {
 		return false
 	}
 	w.state = State{Phase: Synced}
 	return true
+}
+
+// listed records that every object is in the cache.
+func (w *watch) listed() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.synced = true
+	if len(w.refused) == 0 {
+		w.state = State{Phase: Synced}
+	}
 }
 
 // startWatch runs an informer for one resource. s.mu is held.
@@ -91,7 +108,7 @@ func (s *Set) startWatch(parent context.Context, gvr schema.GroupVersionResource
 		if err != nil {
 			changed, gone = w.failed(gvr, verb, err, time.Now())
 		} else {
-			changed = w.succeeded()
+			changed = w.succeeded(verb)
 		}
 		if gone {
 			s.Refresh()
@@ -146,10 +163,7 @@ func (s *Set) startWatch(parent context.Context, gvr schema.GroupVersionResource
 		if !cache.WaitForCacheSync(ctx.Done(), registration.HasSynced) {
 			return
 		}
-		w.mu.Lock()
-		w.synced = true
-		w.state = State{Phase: Synced}
-		w.mu.Unlock()
+		w.listed()
 		s.promote(gvr, w)
 		s.notifyStates([]schema.GroupVersionResource{gvr})
 	}()

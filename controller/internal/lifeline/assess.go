@@ -23,9 +23,9 @@ const settleTime = 10 * time.Minute
 // cannot be told any more, because the node is gone or every replica is newer,
 // the move helped only if no domain's loss stops the member.
 func Assess(iv *v1alpha1.Intervention, s Snapshot) Assessment {
-	target := iv.Spec.Target
+	target, around := iv.Spec.Target, ""
 	futile := func(format string, args ...any) Assessment {
-		return Assessment{Settled: true, Verdict: v1alpha1.VerdictFutile, Message: fmt.Sprintf(format, args...)}
+		return Assessment{Settled: true, Verdict: v1alpha1.VerdictFutile, Message: fmt.Sprintf(format, args...), Evidence: around}
 	}
 	p, err := newPicture(s)
 	if err != nil {
@@ -34,6 +34,9 @@ func Assess(iv *v1alpha1.Intervention, s Snapshot) Assessment {
 	m := p.find(target.Workload)
 	if m == nil {
 		return futile("%s is no member any more", target.Workload)
+	}
+	if around, err = p.around(m); err != nil {
+		return futile("cannot be told: %s", err)
 	}
 	if m.desired == 0 {
 		return futile("%s is scaled to zero", target.Workload)

@@ -1,10 +1,12 @@
 package lifeline
 
 import (
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
@@ -113,8 +115,13 @@ func TestAssess(t *testing.T) {
 			m := w.plan().Move
 			iv := w.intervention("i", time.Minute, m, v1alpha1.PhaseDone, "")
 			tt.after(w, iv)
-			if diff := cmp.Diff(tt.want, Assess(iv, w.Snapshot)); diff != "" {
+			got := Assess(iv, w.Snapshot)
+			if diff := cmp.Diff(tt.want, got, cmpopts.IgnoreFields(Assessment{}, "Evidence")); diff != "" {
 				t.Errorf("Assess() differs (-want +got):\n%s", diff)
+			}
+			known := got.Verdict == v1alpha1.VerdictFutile && !strings.HasSuffix(got.Message, "is no member any more") && !strings.HasPrefix(got.Message, "cannot be told")
+			if (len(got.Evidence) == evidenceLength) != known {
+				t.Errorf("evidence %q of %+v", got.Evidence, got)
 			}
 		})
 	}

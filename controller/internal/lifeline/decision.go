@@ -70,6 +70,10 @@ type Assessment struct {
 	Verdict v1alpha1.Verdict
 	Message string
 
+	// Evidence is a digest of the surroundings that a futile move was judged in;
+	// empty where they are not known.
+	Evidence string
+
 	// RetryAfter is when an unsettled move settles by the passing of time.
 	RetryAfter time.Duration
 }

@@ -1,6 +1,7 @@
 package lifeline
 
 import (
+	"strings"
 	"testing"
 	"time"
 
@@ -26,6 +27,41 @@ func TestLeader(t *testing.T) {
 		},
 		"a longer name is another pod": {
 			leases: func(w *world) { w.lease(ns, "l", "web-10_1b4e28ba", 0) },
+		},
+		"identity is the pod's name and a name of its own": {
+			leases: func(w *world) {
+				w.lease("kube-system", "cert-manager-controller", "web-1-external-cert-manager-controller", 0)
+			},
+			want: &v1alpha1.Leader{Pod: "web-1", Node: "b", Lease: "cert-manager-controller"},
+		},
+		"the longest name is meant": {
+			leases: func(w *world) {
+				w.pod("web-1-external", "other-rs", "other", "a", epoch())
+				w.lease(ns, "l", "web-1-external-1b4e_28ba", 0)
+			},
+		},
+		"on the host's network, its node's name": {
+			leases: func(w *world) {
+				w.getPod("web-1").Spec.HostNetwork = true
+				w.lease(ns, "l", "b-x7k2v", 0)
+			},
+			want: &v1alpha1.Leader{Pod: "web-1", Node: "b", Lease: "l"},
+		},
+		"a node's name is no pod's that has a network of its own": {
+			leases: func(w *world) { w.lease(ns, "l", "b_1b4e28ba", 0) },
+		},
+		"one of two on a host's network": {
+			leases: func(w *world) {
+				w.getPod("web-1").Spec.HostNetwork = true
+				w.pod("other-0", "other-rs", "other", "b", epoch()).Spec.HostNetwork = true
+				w.lease(ns, "l", "b_1b4e28ba", 0)
+			},
+		},
+		"a node's own controllers in kube-system": {
+			leases: func(w *world) {
+				w.getPod("web-1").Spec.HostNetwork = true
+				w.lease("kube-system", "kube-controller-manager", "b_1b4e28ba", 0)
+			},
 		},
 		"renewed just within its duration": {
 			leases: func(w *world) { w.lease(ns, "l", "web-1", 15*time.Second) },
@@ -116,6 +152,75 @@ func TestProfile(t *testing.T) {
 			}
 			if got := Judge(w.Snapshot).Members[0].Profile; got != tt.want {
 				t.Errorf("profile is %s, want %s", got, tt.want)
+			}
+		})
+	}
+}
+
+func TestPlanKeepsWhoMayLead(t *testing.T) {
+	t.Parallel()
+	tests := map[string]struct {
+		leases      func(w *world)
+		wantPod     string
+		wantMessage string
+	}{
+		"cert-manager names itself behind its pod": {
+			leases: func(w *world) {
+				w.lease("kube-system", "cert-manager-controller", "kustomize-controller-1-external-cert-manager-controller", 0)
+			},
+			wantPod: "kustomize-controller-0",
+		},
+		"a pod on the host's network names its node": {
+			leases: func(w *world) {
+				w.getPod("kustomize-controller-1").Spec.HostNetwork = true
+				w.lease("kube-system", "operator", "a-Xk2vRtQ9dM", 0)
+			},
+			wantPod: "kustomize-controller-0",
+		},
+		"two on one host's network": {
+			leases: func(w *world) {
+				for _, pod := range w.Pods {
+					pod.Spec.HostNetwork = true
+				}
+				w.lease(ns, "operator", "a_c0ffee", 0)
+			},
+			wantMessage: "pod kustomize-controller-1 is the leader",
+		},
+		"its Lease is held by nobody that is known": {
+			leases:      func(w *world) { w.lease(ns, "kustomize-controller-leader-election", "9f86d081", 0) },
+			wantMessage: "may be electing a leader: none of its pods holds Lease kustomize-controller-leader-election",
+		},
+		"so is one in kube-system that is named for it": {
+			leases:      func(w *world) { w.lease("kube-system", "kustomize-controller-leader-election", "9f86d081", 0) },
+			wantMessage: "may be electing a leader: none of its pods holds Lease kustomize-controller-leader-election",
+		},
+		"one in kube-system of another's that has its name": {
+			leases: func(w *world) {
+				w.lease("kube-system", "kustomize-controller-leader-election", "9f86d081", 0)
+				w.lease(ns, "kustomize-controller-leader-election", "kustomize-controller-1_x", 0)
+			},
+			wantPod: "kustomize-controller-0",
+		},
+		"all of the Leases are held by nobody that is known, and renewed": {
+			leases: func(w *world) {
+				w.deployment("web", 2, "a", "a")
+				w.lease(ns, "kustomize-controller-leader-election", "9f86d081", 0)
+				w.lease(ns, "web-leader-election", "884c7d65", 0)
+			},
+			wantMessage: "may be electing a leader",
+		},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := stacked()
+			tt.leases(w)
+			d, got := w.plan(), ""
+			if d.Move != nil {
+				got = d.Move.Name
+			}
+			if got != tt.wantPod || !strings.Contains(d.Message, tt.wantMessage) {
+				t.Errorf("Plan() moves %q: %s: %q, want %q: …%q…", got, d.Reason, d.Message, tt.wantPod, tt.wantMessage)
 			}
 		})
 	}

@@ -13,26 +13,50 @@ import (
 // evidenceLength is how many hexadecimal digits of the digest are kept.
 const evidenceLength = 32
 
-// evidence is a digest of what the result of moving a pod of the member depends
-// on: the workload with its template and number of replicas, the nodes that a
-// pod could be placed on with their domains and taints, and the domains that
-// the ready replicas are in. It holds no pod's name or UID: when the
-// replacement lands where its predecessor was, the evidence is the same again.
+// place is a node that a pod could be placed on.
+type place struct {
+	Node    string
+	Domains []string
+	Taints  []string
+	Fits    bool
+}
+
+// surroundings are what the result of moving a pod of a member depends on beside
+// where its replicas are: the workload with its template and number of replicas,
+// and the nodes that a pod could be placed on with their domains and taints.
+type surroundings struct {
+	Workload, UID string
+	Template      *corev1.PodTemplateSpec
+	Desired       int32
+	Keys          []string
+	Places        []place
+}
+
+// evidence is a digest of what a move of the member is decided from: its
+// surroundings and the domains that the ready replicas are in. It holds no pod's
+// name or UID: when the replacement lands where its predecessor was, the evidence
+// is the same again.
 func (p *picture) evidence(m *member) (string, error) {
-	type place struct {
-		Node    string
-		Domains []string
-		Taints  []string
-		Fits    bool
-	}
 	in := struct {
-		Workload, UID string
-		Template      *corev1.PodTemplateSpec
-		Desired       int32
-		Keys          []string
-		Places        []place
-		Replicas      []string
-	}{
+		surroundings
+		Replicas []string
+	}{surroundings: p.surroundings(m)}
+	for _, r := range m.ready {
+		in.Replicas = append(in.Replicas, fmt.Sprint(p.domainsOf(r.node)))
+	}
+	slices.Sort(in.Replicas)
+	return digest(m, in)
+}
+
+// around is a digest of the member's surroundings. One that changed while a move
+// was under way may have made it futile, so that the move is worth another try
+// where it is different again.
+func (p *picture) around(m *member) (string, error) {
+	return digest(m, p.surroundings(m))
+}
+
+func (p *picture) surroundings(m *member) surroundings {
+	in := surroundings{
 		Workload: m.workload(),
 		UID:      string(m.meta.UID),
 		Template: m.template,
@@ -51,11 +75,10 @@ func (p *picture) evidence(m *member) (string, error) {
 		slices.Sort(at.Taints)
 		in.Places = append(in.Places, at)
 	}
-	for _, r := range m.ready {
-		in.Replicas = append(in.Replicas, fmt.Sprint(p.domainsOf(r.node)))
-	}
-	slices.Sort(in.Replicas)
+	return in
+}
 
+func digest(m *member, in any) (string, error) {
 	text, err := json.Marshal(in)
 	if err != nil {
 		return "", fmt.Errorf("digest the evidence about %s: %w", m.workload(), err)

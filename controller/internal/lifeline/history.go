@@ -48,17 +48,20 @@ func recordOf(l *v1alpha1.Lifeline, all []*v1alpha1.Intervention) record {
 // final, or done and not assessed. Nil when there is none.
 func (r record) pending() *v1alpha1.Intervention {
 	for _, iv := range r {
-		switch iv.Status.Phase {
-		case v1alpha1.PhaseFailed, v1alpha1.PhaseRefused:
-		case v1alpha1.PhaseDone:
-			if iv.Status.Verdict == "" {
-				return iv
-			}
+		switch {
+		case refused(iv), iv.Status.Phase == v1alpha1.PhaseFailed:
+		case iv.Status.Phase == v1alpha1.PhaseDone && iv.Status.Verdict != "":
 		default:
 			return iv
 		}
 	}
 	return nil
+}
+
+// refused says whether an Intervention is the record of a move that nobody makes.
+// One whose maker ended before it could say so has the label all the same.
+func refused(iv *v1alpha1.Intervention) bool {
+	return iv.Status.Phase == v1alpha1.PhaseRefused || iv.Status.Phase == "" && iv.Labels[v1alpha1.LabelDryRun] == "true"
 }
 
 // about selects what was done to a workload on the same evidence.
@@ -72,11 +75,13 @@ func (r record) about(workload, evidence string) record {
 	return out
 }
 
-// futile is the latest Intervention that changed nothing; nil when there is
-// none.
-func (r record) futile() *v1alpha1.Intervention {
+// futile is the latest Intervention that changed nothing in these surroundings;
+// nil when there is none. One that does not say in which it was judged counts in
+// all.
+func (r record) futile(around string) *v1alpha1.Intervention {
 	for _, iv := range slices.Backward(r) {
-		if iv.Status.Verdict == v1alpha1.VerdictFutile {
+		judged := iv.Status.Evidence == "" || iv.Status.Evidence == around
+		if judged && iv.Status.Verdict == v1alpha1.VerdictFutile {
 			return iv
 		}
 	}
@@ -86,7 +91,7 @@ func (r record) futile() *v1alpha1.Intervention {
 // refused is the latest refused Intervention; nil when there is none.
 func (r record) refused() *v1alpha1.Intervention {
 	for _, iv := range slices.Backward(r) {
-		if iv.Status.Phase == v1alpha1.PhaseRefused {
+		if refused(iv) {
 			return iv
 		}
 	}
@@ -99,7 +104,7 @@ func (r record) failed(now time.Time) (*v1alpha1.Intervention, time.Duration) {
 	var last *v1alpha1.Intervention
 	wait := failedWait
 	for _, iv := range slices.Backward(r) {
-		if iv.Status.Phase == v1alpha1.PhaseRefused {
+		if refused(iv) {
 			continue
 		}
 		if iv.Status.Phase != v1alpha1.PhaseFailed {
@@ -140,7 +145,7 @@ func (r record) budget(heal v1alpha1.Heal, dryRun bool, now time.Time) (spent in
 	}
 	var made []time.Time
 	for _, iv := range r {
-		if iv.Status.Phase == v1alpha1.PhaseRefused && !dryRun {
+		if refused(iv) && !dryRun {
 			continue
 		}
 		if at := iv.CreationTimestamp.Time; at.Add(budgetWindow).After(now) {

@@ -5,6 +5,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/mainstay-dev/mainstay/controller/api/v1alpha1"
@@ -66,6 +68,22 @@ func TestPlanRemembers(t *testing.T) {
 				other := *m
 				other.Evidence = "other"
 				return past{w.intervention("i", time.Minute, &other, v1alpha1.PhaseDone, v1alpha1.VerdictFutile)}
+			},
+			wantMove: true, wantAttempt: 2, wantReason: v1alpha1.ReasonRebalancing,
+		},
+		"futile on the same evidence, judged in these surroundings": {
+			past: func(w *world, m *Move) past {
+				iv := w.intervention("i", 2*time.Hour, m, v1alpha1.PhaseDone, v1alpha1.VerdictFutile)
+				iv.Status.Evidence = Assess(iv, w.Snapshot).Evidence
+				return past{iv}
+			},
+			wantReason: v1alpha1.ReasonFutile, wantMessage: "(Intervention i)",
+		},
+		"futile on the same evidence, judged in others": {
+			past: func(w *world, m *Move) past {
+				iv := w.intervention("i", 2*time.Hour, m, v1alpha1.PhaseDone, v1alpha1.VerdictFutile)
+				iv.Status.Evidence = "other"
+				return past{iv}
 			},
 			wantMove: true, wantAttempt: 2, wantReason: v1alpha1.ReasonRebalancing,
 		},
@@ -147,6 +165,24 @@ func TestPlanRemembers(t *testing.T) {
 			past:       func(w *world, m *Move) past { return past{w.intervention("i", 0, m, v1alpha1.PhaseRefused, "")} },
 			wantReason: v1alpha1.ReasonDryRun, wantMessage: "Intervention i has the move that would be made",
 		},
+		"the record of a dry run that was cut short is one": {
+			mode: v1alpha1.HealDryRun,
+			past: func(w *world, m *Move) past {
+				iv := w.intervention("i", 0, m, "", "")
+				iv.Labels = map[string]string{v1alpha1.LabelDryRun: "true"}
+				return past{iv}
+			},
+			wantReason: v1alpha1.ReasonDryRun, wantMessage: "Intervention i has the move that would be made",
+		},
+		"the record of a dry run that was cut short is no move under way": {
+			budget: 1,
+			past: func(w *world, m *Move) past {
+				iv := w.intervention("i", 0, m, "", "")
+				iv.Labels = map[string]string{v1alpha1.LabelDryRun: "true"}
+				return past{iv}
+			},
+			wantMove: true, wantAttempt: 2, wantReason: v1alpha1.ReasonRebalancing,
+		},
 		"records of dry runs are bounded too": {
 			mode:   v1alpha1.HealDryRun,
 			budget: 1,
@@ -199,5 +235,65 @@ func TestFailedWaitIsBounded(t *testing.T) {
 	}
 	if d := w.plan(past...); d.RetryAfter != failedWaitMax {
 		t.Errorf("again in %s, want %s", d.RetryAfter, failedWaitMax)
+	}
+}
+
+// A dry run records the move of each member, as Auto would make them one after the other.
+func TestDryRunRecordsEachMember(t *testing.T) {
+	t.Parallel()
+	w := stacked()
+	w.Lifeline.Spec.Heal.Mode = v1alpha1.HealDryRun
+	w.deployment("alpha", 2, "a", "a").Spec.Template.Spec.NodeName = "a"
+	w.deployment("web", 2, "a", "a")
+	w.deployment("worker", 2, "a", "a")
+	var past []*v1alpha1.Intervention
+	var got []string
+	d := w.plan()
+	for d.Move != nil {
+		got = append(got, d.Move.Workload)
+		past = append(past, w.intervention("i-"+d.Move.Name, 0, d.Move, v1alpha1.PhaseRefused, ""))
+		d = w.plan(past...)
+	}
+	want := []string{"Deployment/kustomize-controller", "Deployment/web", "Deployment/worker"}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("recorded (-want +got):\n%s", diff)
+	}
+	if d.Reason != v1alpha1.ReasonDryRun || !strings.Contains(d.Message, "Intervention i-kustomize-controller-1 has the move") {
+		t.Errorf("Plan() says %s: %s", d.Reason, d.Message)
+	}
+}
+
+// A node that falls while a pod is moved to it makes the move futile, and its return
+// makes it worth another try: all is then as it was when the first was decided.
+func TestReturnOfANodeEndsFutility(t *testing.T) {
+	t.Parallel()
+	w := stacked("c")
+	w.getNode("c").Spec.Unschedulable = true
+	iv := w.intervention("i", time.Minute, w.plan().Move, v1alpha1.PhaseDone, "")
+	setNodeReady(w.getNode("b"), corev1.ConditionUnknown)
+	w.deletePod("kustomize-controller-1")
+	w.pod("new", "kustomize-controller-rs", "kustomize-controller", "a", w.Now)
+	got := Assess(iv, w.Snapshot)
+	iv.Status.Verdict, iv.Status.Evidence = got.Verdict, got.Evidence
+	if d := w.plan(iv); got.Verdict != v1alpha1.VerdictFutile || d.Reason != v1alpha1.ReasonNoRoom {
+		t.Fatalf("%+v, then %s: %s; want it futile and no room", got, d.Reason, d.Message)
+	}
+	setNodeReady(w.getNode("b"), corev1.ConditionTrue)
+	d := w.plan(iv)
+	if d.Move == nil {
+		t.Fatalf("no move after the node's return: %s: %s", d.Reason, d.Message)
+	}
+	if d.Move.Evidence != iv.Spec.Evidence {
+		t.Error("the evidence is another: the case proves nothing")
+	}
+
+	// Once it failed with the node there, it is futile for good.
+	again := w.intervention("j", 0, d.Move, v1alpha1.PhaseDone, "")
+	w.deletePod("new")
+	w.pod("newer", "kustomize-controller-rs", "kustomize-controller", "a", w.Now)
+	got = Assess(again, w.Snapshot)
+	again.Status.Verdict, again.Status.Evidence = got.Verdict, got.Evidence
+	if d := w.plan(iv, again); d.Reason != v1alpha1.ReasonFutile {
+		t.Errorf("moves %+v: %s: %s, want Futile", d.Move, d.Reason, d.Message)
 	}
 }

@@ -62,13 +62,14 @@ func topologyKeys(l *v1alpha1.Lifeline) []string {
 //
 //   - stops a Standby or ActiveActive member that has ready replicas, all of
 //     them in the domain; so one that asks for a single replica is always
-//     stopped by the loss of that replica's node;
+//     stopped by the loss of that replica's domain;
 //   - interrupts a Singleton in the domain where a node outside it could take
 //     the pod and the pod has no storage, and stops it otherwise.
 //
 // A member without any ready replica is stopped already. The Lifeline does not
 // survive then, but no domain is blamed for it. Neither does a Lifeline survive
-// that selects nothing, that has a member scaled to zero, or a topology key
+// that selects nothing, that has a member scaled to zero, a Standby or
+// ActiveActive member on one node only that is in no domain, or a topology key
 // with fewer than two domains of Ready nodes.
 func Judge(s Snapshot) Verdict {
 	p, err := newPicture(s)
@@ -93,6 +94,9 @@ func Judge(s Snapshot) Verdict {
 			down = append(down, m.name())
 		}
 		v.Members = append(v.Members, m.status())
+		if len(m.ready) > v1alpha1.MaxNodes {
+			v.NodesLeftOut++
+		}
 	}
 
 	// The most certain trouble gives the reason; the message has all of it.
@@ -112,6 +116,9 @@ func Judge(s Snapshot) Verdict {
 	if len(domains) > 0 && len(domains[0].Stops) > 0 {
 		v.Weakest = domains[0].DeepCopy()
 		complain(v1alpha1.ReasonDomainLossStops, loss(domains[0]))
+	}
+	if message := p.outside(); message != "" {
+		complain(v1alpha1.ReasonDomainLossStops, message)
 	}
 	for _, key := range p.keys {
 		if message := lonely(key, s.Nodes); message != "" {
@@ -203,6 +210,25 @@ func (p *picture) movesOutOf(m *member, d domain) bool {
 	return !pinned(m) && slices.ContainsFunc(p.placeable, func(n *corev1.Node) bool {
 		return !d.holds(n) && fits(m, n)
 	})
+}
+
+// outside says which Standby or ActiveActive members run on one node only that
+// is in no domain: the loss of that node stops them, and no domain shows it.
+func (p *picture) outside() string {
+	var stopped []string
+	for _, m := range p.members {
+		if m.profile == v1alpha1.ProfileSingleton || len(m.ready) == 0 || len(p.domainsOf(m.ready[0].node)) > 0 {
+			continue
+		}
+		if !slices.ContainsFunc(m.ready, func(r replica) bool { return r.node != m.ready[0].node }) {
+			stopped = append(stopped, m.name())
+		}
+	}
+	if len(stopped) == 0 {
+		return ""
+	}
+	return names(stopped) + plural(len(stopped), " runs on one node only, which has", " run on one node only each, which has") +
+		" none of the labels of spec.topologyKeys"
 }
 
 // lonely says what is wrong with a topology key that has fewer than two domains

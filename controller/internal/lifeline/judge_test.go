@@ -2,6 +2,7 @@ package lifeline
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -239,13 +240,40 @@ func TestJudge(t *testing.T) {
 			wantReason:  v1alpha1.ReasonDomainLossStops,
 			wantMessage: "no Ready node has the label topology.kubernetes.io/zone",
 		},
-		"replicas on unlabelled nodes survive any domain of the key": {
+		"what runs on one unlabelled node does not survive": {
+			build: func() *world {
+				w := newWorld("a", "d")
+				w.Lifeline.Spec.TopologyKeys = []string{zone}
+				w.node("b", zone, "z1")
+				w.node("c", zone, "z2")
+				w.deployment("helm-controller", 1, "a")
+				w.deployment("kustomize-controller", 2, "d", "d")
+				w.deployment("source-controller", 1, "d")
+				return w
+			},
+			wantReason:  v1alpha1.ReasonDomainLossStops,
+			wantMessage: "helm-controller, kustomize-controller run on one node only each, which has none of the labels of spec.topologyKeys",
+		},
+		"a replica on a labelled node beside one on an unlabelled node": {
 			build: func() *world {
 				w := newWorld("a")
 				w.Lifeline.Spec.TopologyKeys = []string{zone}
 				w.node("b", zone, "z1")
 				w.node("c", zone, "z2")
-				w.deployment("kustomize-controller", 1, "a")
+				w.deployment("kustomize-controller", 2, "a", "b")
+				return w
+			},
+			wantReason:  v1alpha1.ReasonSurvives,
+			wantMessage: "1 member outlives the loss of any one of 1 domains",
+			wantDomains: []v1alpha1.Domain{{TopologyKey: zone, Name: "z1"}},
+		},
+		"replicas on unlabelled nodes survive any domain of the key": {
+			build: func() *world {
+				w := newWorld("a", "d")
+				w.Lifeline.Spec.TopologyKeys = []string{zone}
+				w.node("b", zone, "z1")
+				w.node("c", zone, "z2")
+				w.deployment("kustomize-controller", 2, "a", "d")
 				return w
 			},
 			wantReason:  v1alpha1.ReasonSurvives,
@@ -362,15 +390,24 @@ func TestJudgeIsBounded(t *testing.T) {
 		w.deployment(fmt.Sprintf("m%02d", i), 1, node)
 		w.deployment(fmt.Sprintf("x%02d", i), 1, "n07")
 	}
+	w.deployment("a-wide-one", 100, slices.Repeat([]string{"n00", "n01"}, 50)...)
 	v := Judge(w.Snapshot)
 	if len(v.Domains) != v1alpha1.MaxDomains || v.DomainsLeftOut != 50 {
 		t.Errorf("%d domains and %d left out, want %d and 50", len(v.Domains), v.DomainsLeftOut, v1alpha1.MaxDomains)
 	}
-	if len(v.Members) != v1alpha1.MaxMembers || v.MembersLeftOut != 76 {
-		t.Errorf("%d members and %d left out, want %d and 76", len(v.Members), v.MembersLeftOut, v1alpha1.MaxMembers)
+	if len(v.Members) != v1alpha1.MaxMembers || v.MembersLeftOut != 77 {
+		t.Errorf("%d members and %d left out, want %d and 77", len(v.Members), v.MembersLeftOut, v1alpha1.MaxMembers)
 	}
 	if v.Weakest.Name != "n07" || len(v.Weakest.Stops) != v1alpha1.MaxMembers {
 		t.Errorf("weakest is %s with %d stops, want n07 with %d", v.Weakest.Name, len(v.Weakest.Stops), v1alpha1.MaxMembers)
+	}
+	for _, m := range v.Members {
+		if len(m.Nodes) > v1alpha1.MaxNodes {
+			t.Errorf("%s lists %d nodes, want %d at most", m.Name, len(m.Nodes), v1alpha1.MaxNodes)
+		}
+	}
+	if m := v.Members[0]; m.Ready != 100 || len(m.Nodes) != v1alpha1.MaxNodes || v.NodesLeftOut != 1 {
+		t.Errorf("%s has %d ready replicas and lists %d nodes, %d members are cut; want 100, %d and 1", m.Name, m.Ready, len(m.Nodes), v.NodesLeftOut, v1alpha1.MaxNodes)
 	}
 	if want := "stops m07, x00, x01, x02, x03 and 59 more"; !strings.HasSuffix(v.Message, want) {
 		t.Errorf("message %q does not end with %q", v.Message, want)

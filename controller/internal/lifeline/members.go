@@ -6,7 +6,6 @@ import (
 	"slices"
 
 	appsv1 "k8s.io/api/apps/v1"
-	coordinationv1 "k8s.io/api/coordination/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
@@ -57,7 +56,8 @@ func (m *member) nodes() []*corev1.Node {
 	return nodes
 }
 
-// status of the member as a Lifeline shows it.
+// status of the member as a Lifeline shows it, with the nodes of at most MaxNodes
+// replicas.
 func (m *member) status() v1alpha1.Member {
 	out := v1alpha1.Member{
 		Kind:    m.kind,
@@ -71,6 +71,7 @@ func (m *member) status() v1alpha1.Member {
 		out.Nodes = append(out.Nodes, r.node.Name)
 	}
 	slices.Sort(out.Nodes)
+	out.Nodes, _ = bounded(out.Nodes, v1alpha1.MaxNodes)
 	return out
 }
 
@@ -100,7 +101,7 @@ func findMembers(s Snapshot, nodes map[string]*corev1.Node) ([]*member, error) {
 	})
 
 	owned := podsByWorkload(s, members)
-	elections := electionLeases(s.Leases)
+	elections := electionLeases(s)
 	for _, m := range members {
 		m.pods = owned[m.meta.UID]
 		for _, pod := range m.pods {
@@ -121,7 +122,9 @@ func deploymentMember(d *appsv1.Deployment) *member {
 		meta:     &d.ObjectMeta,
 		desired:  desired,
 		template: &d.Spec.Template,
+		// A pod of the former template may be the last of its rollout to go.
 		rollout: d.Status.ObservedGeneration < d.Generation ||
+			d.Status.Replicas > d.Status.UpdatedReplicas ||
 			d.Status.Replicas > 0 && d.Status.UpdatedReplicas < desired,
 	}
 }
@@ -133,8 +136,20 @@ func statefulSetMember(s *appsv1.StatefulSet) *member {
 		desired:  replicasOf(s.Spec.Replicas),
 		template: &s.Spec.Template,
 		claims:   len(s.Spec.VolumeClaimTemplates) > 0,
-		rollout:  s.Status.ObservedGeneration < s.Generation,
+		rollout:  s.Status.ObservedGeneration < s.Generation || rollsOut(s),
 	}
+}
+
+// rollsOut says whether a StatefulSet has pods of a former template that its controller is
+// about to replace: it is not with OnDelete, or below a partition.
+func rollsOut(s *appsv1.StatefulSet) bool {
+	strategy := s.Spec.UpdateStrategy
+	if strategy.Type == appsv1.OnDeleteStatefulSetStrategyType ||
+		strategy.RollingUpdate != nil && strategy.RollingUpdate.Partition != nil && *strategy.RollingUpdate.Partition > 0 {
+		return false
+	}
+	return s.Status.UpdateRevision != s.Status.CurrentRevision ||
+		s.Status.Replicas > 0 && s.Status.UpdatedReplicas < replicasOf(s.Spec.Replicas)
 }
 
 // replicasOf is the number of replicas with the API's default.
@@ -249,18 +264,4 @@ func profileOf(s Snapshot, m *member) v1alpha1.Profile {
 		return v1alpha1.ProfileStandby
 	}
 	return v1alpha1.ProfileActiveActive
-}
-
-// electionLeases leaves out the nodes' heartbeats, sorted by namespace and name.
-func electionLeases(leases []*coordinationv1.Lease) []*coordinationv1.Lease {
-	var out []*coordinationv1.Lease
-	for _, l := range leases {
-		if l.Namespace != corev1.NamespaceNodeLease {
-			out = append(out, l)
-		}
-	}
-	slices.SortFunc(out, func(a, b *coordinationv1.Lease) int {
-		return cmp.Or(cmp.Compare(a.Namespace, b.Namespace), cmp.Compare(a.Name, b.Name))
-	})
-	return out
 }

@@ -43,9 +43,10 @@ const (
 // member is being renewed: then it is the API server or the network that is
 // sick, and moving pods helps nobody.
 //
-// A move on the same evidence as one that turned out futile is not made again,
-// and a failed one is tried again after a wait that doubles. In a dry run the
-// move is returned once for its evidence.
+// A move on the same evidence as one that turned out futile is not made again
+// while its surroundings are those that it was judged in, and a failed one is
+// tried again after a wait that doubles. In a dry run the move of each member is
+// returned once for its evidence.
 func Plan(s Snapshot, v Verdict, history []*v1alpha1.Intervention) Decision {
 	heal := s.Lifeline.Spec.Heal
 	if heal.Mode == v1alpha1.HealOff {
@@ -80,7 +81,9 @@ func Plan(s Snapshot, v Verdict, history []*v1alpha1.Intervention) Decision {
 	for _, m := range p.inOrder() {
 		d := p.consider(m, s, past)
 		if d.Move != nil {
-			return gate(d, heal, past, s.Now)
+			if d = gate(d, heal, past, s.Now); !recorded(d) {
+				return d
+			}
 		}
 		if first || weight(d.Reason) > weight(best.Reason) {
 			best = d
@@ -119,6 +122,12 @@ func gate(d Decision, heal v1alpha1.Heal, past record, now time.Time) Decision {
 	return d
 }
 
+// recorded says whether a decision is that a dry run has its record already: then
+// the next member's move is to be recorded.
+func recorded(d Decision) bool {
+	return d.Move == nil && d.Reason == v1alpha1.ReasonDryRun
+}
+
 // weight orders reasons for doing nothing by how much they tell.
 func weight(reason string) int {
 	return slices.Index([]string{
@@ -126,6 +135,7 @@ func weight(reason string) int {
 		v1alpha1.ReasonNoRoom,
 		v1alpha1.ReasonFutile,
 		v1alpha1.ReasonBlocked,
+		v1alpha1.ReasonDryRun,
 	}, reason)
 }
 
@@ -228,8 +238,12 @@ func (p *picture) consider(m *member, s Snapshot, past record) Decision {
 	if err != nil {
 		return Decision{Reason: v1alpha1.ReasonBlocked, Message: err.Error()}
 	}
+	around, err := p.around(m)
+	if err != nil {
+		return Decision{Reason: v1alpha1.ReasonBlocked, Message: err.Error()}
+	}
 	same := past.about(m.workload(), evidence)
-	if iv := same.futile(); iv != nil {
+	if iv := same.futile(around); iv != nil {
 		return Decision{Reason: v1alpha1.ReasonFutile, Message: fmt.Sprintf(
 			"moving a replica of %s changed nothing (Intervention %s), and nothing has changed since that could make it help", m.name(), iv.Name)}
 	}

@@ -67,8 +67,9 @@ type Verdict struct {
 	// Members by kind and name, at most MaxMembers.
 	Members []v1alpha1.Member
 
-	// DomainsLeftOut and MembersLeftOut count what the bounds cut off.
-	DomainsLeftOut, MembersLeftOut int
+	// DomainsLeftOut and MembersLeftOut count what the bounds cut off, and
+	// NodesLeftOut the members whose nodes are not all listed.
+	DomainsLeftOut, MembersLeftOut, NodesLeftOut int
 }
 
 // Apply writes the verdict's fields of a status, without conditions.

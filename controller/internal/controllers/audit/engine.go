@@ -270,9 +270,10 @@ func (e *Engine) notify(key rule.Key) {
 	}
 }
 
-// wait brings a rule back when its next exception lapses. e.mu is not held.
+// wait brings a rule back when the next exception lapses that held when what is recorded
+// was planned: a pass takes a while, and one may lapse during it. e.mu is not held.
 func (e *Engine) wait(key rule.Key, s *state, now time.Time) {
-	next, ok := s.rule.NextExpiry(now)
+	next, ok := s.rule.NextExpiry(s.planned)
 	e.mu.Lock()
 	s.expires = next
 	e.mu.Unlock()

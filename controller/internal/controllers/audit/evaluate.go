@@ -17,7 +17,10 @@ import (
 // that is slow on many objects delays itself.
 const slice = 100 * time.Millisecond
 
-// evaluate does what is pending for one rule, for one slice of time.
+// evaluate does what is pending for one rule, for one slice of time. What becomes
+// pending meanwhile waits until all that is planned was looked at: so the plan is never
+// longer than the objects that there are, and a rule whose objects never rest has a result
+// all the same.
 func (e *Engine) evaluate(ctx context.Context, key rule.Key) {
 	now := e.clock.Now()
 	e.mu.Lock()
@@ -37,15 +40,16 @@ func (e *Engine) evaluate(ctx context.Context, key rule.Key) {
 		e.mu.Unlock()
 		return
 	}
-	todo := s.pending
-	s.pending = pending{}
-	if !s.expires.IsZero() && !now.Before(s.expires) {
-		todo.all = true
-	}
+	todo := s.take(now)
+	again := s.expires.Sub(now)
 	e.mu.Unlock()
 
 	b.plan(todo)
 	if len(s.backlog) == 0 && todo.empty() {
+		if again > 0 {
+			// What was to bring the rule back came early: a clock was set back.
+			e.queue.AddAfter(key, again)
+		}
 		return
 	}
 	start := time.Now()
@@ -62,11 +66,11 @@ func (e *Engine) evaluate(ctx context.Context, key rule.Key) {
 // counts would say less than the truth.
 func (e *Engine) publish(key rule.Key, s *state, now time.Time) {
 	left := len(s.backlog) > 0
-	if left {
-		e.queue.Add(key)
-	}
 	e.mu.Lock()
 	first := s.found == nil
+	if left || !s.pending.empty() {
+		e.queue.Add(key)
+	}
 	e.mu.Unlock()
 	if left && first {
 		return
@@ -122,9 +126,6 @@ func (b *batch) sort(matches []rule.APIResource) bool {
 func (b *batch) plan(todo pending) {
 	for gvr := range b.gone {
 		b.state.records.forget(gvr)
-	}
-	if todo.all {
-		b.state.backlog = nil
 	}
 	for gvr := range b.list {
 		switch {

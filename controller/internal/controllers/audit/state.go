@@ -78,12 +78,27 @@ type state struct {
 	// it was last evaluated.
 	waiting bool
 
-	// records and backlog, what is planned and not yet looked at, are touched by
-	// the one worker that evaluates the rule.
+	// records, backlog, what is planned and not yet looked at, and planned, when that
+	// was, are touched by the one worker that evaluates the rule.
 	records records
 	backlog []objectRef
+	planned time.Time
 	// found is what the last batch left.
 	found *found
+}
+
+// take returns what is to be planned: what is pending, once nothing is planned. The
+// engine's mu is held.
+func (s *state) take(now time.Time) pending {
+	if len(s.backlog) > 0 {
+		return pending{}
+	}
+	todo := s.pending
+	s.pending, s.planned = pending{}, now
+	if !s.expires.IsZero() && !now.Before(s.expires) {
+		todo.all = true
+	}
+	return todo
 }
 
 // audited says whether the rule is to be evaluated on objects.

@@ -4,10 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/tools/events"
 	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
@@ -29,6 +31,10 @@ import (
 // cache only.
 const lookAgain = 30 * time.Second
 
+// pollClaim is how often a claim without a result is looked at: its holder may be
+// acting on it.
+const pollClaim = 5 * time.Second
+
 // conflictPause is how long a status that another manager owns is left alone.
 const conflictPause = 5 * time.Minute
 
@@ -42,7 +48,7 @@ type Executor interface {
 	Do(ctx context.Context, claim action.Claim) (*v1alpha1.Intervention, error)
 	Refuse(ctx context.Context, claim action.Claim, why string) error
 	Resolve(ctx context.Context, iv *v1alpha1.Intervention) (bool, error)
-	Judge(ctx context.Context, iv *v1alpha1.Intervention, verdict v1alpha1.Verdict) error
+	Judge(ctx context.Context, iv *v1alpha1.Intervention, verdict v1alpha1.Verdict, evidence string) error
 }
 
 // StatusWriter writes a status where it differs.
@@ -84,6 +90,10 @@ type Reconciler struct {
 	namespace      string
 	fluxNamespaces []string
 	profiles       map[string]v1alpha1.Profile
+
+	// conflicts are statuses that another manager did not let pass, touched by
+	// the one worker.
+	conflicts map[types.NamespacedName]conflict
 }
 
 // New returns a Reconciler.
@@ -92,21 +102,30 @@ func New(o Options) *Reconciler {
 		client: o.Client, reader: o.Reader, objects: o.Objects, executor: o.Executor, statuses: o.Statuses,
 		recorder: o.Recorder, metrics: o.Metrics, clock: o.Clock, namespace: o.Namespace,
 		fluxNamespaces: o.FluxNamespaces, profiles: o.Profiles,
+		conflicts: map[types.NamespacedName]conflict{},
 	}
 }
 
 // Reconcile judges one Lifeline, heals it by at most one move, and says so in
-// its status.
+// its status. Of one that is gone it finds out what became of its claims.
 func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Result, error) {
 	l := &v1alpha1.Lifeline{}
-	if err := r.client.Get(ctx, req.NamespacedName, l); err != nil {
-		if apierrors.IsNotFound(err) {
-			r.forget(req.Namespace, req.Name)
-		}
-		return ctrl.Result{}, client.IgnoreNotFound(err)
+	err := r.client.Get(ctx, req.NamespacedName, l)
+	if client.IgnoreNotFound(err) != nil {
+		return ctrl.Result{}, err
 	}
-	if l.DeletionTimestamp != nil {
-		return ctrl.Result{}, nil
+	gone := err != nil
+	if gone {
+		r.forget(req.NamespacedName)
+		l.Namespace, l.Name = req.Namespace, req.Name
+	}
+	past, err := r.past(ctx, r.client, l)
+	if err != nil {
+		return ctrl.Result{}, err
+	}
+	wait, resolveErr := r.resolve(ctx, past)
+	if gone || l.DeletionTimestamp != nil {
+		return ctrl.Result{RequeueAfter: wait}, resolveErr
 	}
 
 	snapshot, err := gather(ctx, r.client, l, r.profiles, r.clock.Now())
@@ -114,52 +133,78 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resu
 		return ctrl.Result{}, err
 	}
 	verdict := lifeline.Judge(snapshot)
-	history, kept, err := r.history(ctx, r.client, l)
-	if err != nil {
+	unsettled, assessErr := r.assess(ctx, past, snapshot)
+	decision := r.heal(ctx, snapshot, verdict, past)
+	lag, err := r.report(ctx, l, verdict, decision)
+	if err := errors.Join(err, resolveErr, assessErr); err != nil {
 		return ctrl.Result{}, err
 	}
-	wait, settleErr := r.settle(ctx, history, snapshot)
-	decision, healErr := r.heal(ctx, snapshot, verdict, history, kept)
+	return ctrl.Result{RequeueAfter: soonest(lookAgain, wait, unsettled, decision.RetryAfter, lag)}, nil
+}
 
-	result, err := r.report(ctx, l, verdict, decision)
-	if err == nil {
-		err = errors.Join(settleErr, healErr)
-	}
-	if err != nil || result.RequeueAfter == conflictPause {
-		return result, err
-	}
-	for _, d := range []time.Duration{lookAgain, wait, decision.RetryAfter} {
-		if d > 0 && (result.RequeueAfter == 0 || d < result.RequeueAfter) {
-			result.RequeueAfter = d
+// soonest is the shortest of the waits that are none of zero.
+func soonest(waits ...time.Duration) time.Duration {
+	var least time.Duration
+	for _, d := range waits {
+		if d > 0 && (least == 0 || d < least) {
+			least = d
 		}
 	}
-	return result, nil
+	return least
 }
 
 // heal plans on the cache and, where there is a move to make, plans once more
-// on what the API server says now. Only what both agree on is done.
-func (r *Reconciler) heal(ctx context.Context, cached lifeline.Snapshot, verdict lifeline.Verdict, history []*v1alpha1.Intervention, kept int) (lifeline.Decision, error) {
-	decision := lifeline.Plan(cached, verdict, history)
-	if decision.Move == nil {
-		return decision, nil
-	}
+// on what the API server says now. Only what both agree on is done. What fails is
+// tried again at the next look: the condition says it meanwhile.
+func (r *Reconciler) heal(ctx context.Context, cached lifeline.Snapshot, verdict lifeline.Verdict, past past) lifeline.Decision {
 	l := cached.Lifeline
-	if decision.DryRun && kept >= maxKept {
-		decision.Message = fmt.Sprintf("spec.heal.mode is DryRun, and the Lifelines of namespace %s have %d Interventions: a move that would be made is not recorded", l.Namespace, kept)
-		return decision, nil
+	decision := past.bound(l, lifeline.Plan(cached, verdict, past.mine))
+	if decision.Move == nil {
+		return decision
+	}
+	move, looked := decision.Move, time.Now()
+	decision, err := r.planLive(ctx, l)
+	if err == nil && decision.Move != nil {
+		move = decision.Move
+		decision, err = r.act(ctx, l, decision, looked)
+	}
+	if err != nil {
+		ctrl.LoggerFrom(ctx).Error(err, "cannot move a pod", "pod", move.Namespace+"/"+move.Name)
+		return lifeline.Decision{
+			Reason:     v1alpha1.ReasonBlocked,
+			Message:    fmt.Sprintf("cannot move pod %s: %v", move.Name, err),
+			RetryAfter: lookAgain,
+		}
+	}
+	return decision
+}
+
+// planLive plans on what the API server says: on the Lifeline first, which may be gone
+// or ask for something else than the one in the cache.
+func (r *Reconciler) planLive(ctx context.Context, cached *v1alpha1.Lifeline) (lifeline.Decision, error) {
+	l := &v1alpha1.Lifeline{}
+	err := client.IgnoreNotFound(r.reader.Get(ctx, client.ObjectKeyFromObject(cached), l))
+	if err != nil {
+		return lifeline.Decision{}, fmt.Errorf("read lifeline %s/%s: %w", cached.Namespace, cached.Name, err)
+	}
+	// What is not found has no UID.
+	if l.UID != cached.UID || l.DeletionTimestamp != nil {
+		return lifeline.Decision{Reason: v1alpha1.ReasonIdle, Message: "there is nothing to heal: the Lifeline is gone"}, nil
 	}
 	live, err := gather(ctx, r.reader, l, r.profiles, r.clock.Now())
 	if err != nil {
-		return decision, err
+		return lifeline.Decision{}, err
 	}
-	if history, _, err = r.history(ctx, r.reader, l); err != nil {
-		return decision, err
+	past, err := r.past(ctx, r.reader, l)
+	if err != nil {
+		return lifeline.Decision{}, err
 	}
-	decision = lifeline.Plan(live, lifeline.Judge(live), history)
-	if decision.Move == nil {
-		return decision, nil
-	}
+	return past.bound(l, lifeline.Plan(live, lifeline.Judge(live), past.mine)), nil
+}
 
+// act makes the move that was decided on, or records it. looked is when the reading
+// began of what it was decided from. The error means that no pod was moved.
+func (r *Reconciler) act(ctx context.Context, l *v1alpha1.Lifeline, decision lifeline.Decision, looked time.Time) (lifeline.Decision, error) {
 	claim := action.Claim{
 		Owner:    v1alpha1.OwnerReference{Kind: "Lifeline", Namespace: l.Namespace, Name: l.Name, UID: l.UID},
 		Action:   v1alpha1.ActionEvict,
@@ -167,52 +212,65 @@ func (r *Reconciler) heal(ctx context.Context, cached lifeline.Snapshot, verdict
 		Attempt:  decision.Move.Attempt,
 		Reason:   decision.Move.Why,
 		Evidence: decision.Move.Evidence,
+		Looked:   looked,
 	}
 	if decision.DryRun {
 		return decision, r.executor.Refuse(ctx, claim, "dry run: spec.heal.mode is DryRun")
 	}
 	iv, err := r.executor.Do(ctx, claim)
-	if iv == nil && err == nil {
+	switch {
+	case iv == nil && err != nil:
+		return decision, err
+	case iv == nil:
 		decision.Reason = v1alpha1.ReasonBlocked
 		decision.Message = fmt.Sprintf("somebody else claimed this move: intervention %s", claim.Name())
-		decision.RetryAfter = 5 * time.Second
+		decision.RetryAfter = pollClaim
+		return decision, nil
+	case err != nil:
+		// What became of the claim is found out: until then the pod is being moved.
+		ctrl.LoggerFrom(ctx).Error(err, "the result of an action is not known", "intervention", iv.Name)
+		decision.RetryAfter = pollClaim
 	}
-	if iv != nil && iv.Status.Phase == v1alpha1.PhaseDone {
+	if iv.Status.Phase == v1alpha1.PhaseDone {
 		r.recorder.Eventf(l, iv, corev1.EventTypeNormal, "Evicted", "Rebalance",
 			"evicted pod %s from node %s: %s (intervention %s)", claim.Target.Name, claim.Target.Node, claim.Reason, iv.Name)
 	}
-	return decision, err
+	return decision, nil
 }
 
-// settle finds out what became of claims without a result, and whether the
-// moves that were made helped. It returns when to look again.
-func (r *Reconciler) settle(ctx context.Context, history []*v1alpha1.Intervention, snapshot lifeline.Snapshot) (time.Duration, error) {
+// resolve finds out what became of claims without a result, those of a former
+// Lifeline of the name among them. It returns when to look again.
+func (r *Reconciler) resolve(ctx context.Context, past past) (time.Duration, error) {
 	var wait time.Duration
-	sooner := func(d time.Duration) {
-		if d > 0 && (wait == 0 || d < wait) {
-			wait = d
-		}
-	}
-	for _, iv := range history {
-		if !action.Final(iv.Status.Phase) {
-			resolved, err := r.executor.Resolve(ctx, iv.DeepCopy())
-			if err != nil {
-				return wait, ignoreConflict(err)
-			}
-			if !resolved {
-				sooner(5 * time.Second)
-			}
+	for _, iv := range slices.Concat(past.mine, past.former) {
+		if action.Final(iv.Status.Phase) {
 			continue
 		}
+		resolved, err := r.executor.Resolve(ctx, iv.DeepCopy())
+		if err := ignoreConflict(err); err != nil {
+			return wait, err
+		}
+		if !resolved {
+			wait = pollClaim
+		}
+	}
+	return wait, nil
+}
+
+// assess finds out whether the moves that were made helped. It returns when to
+// look again.
+func (r *Reconciler) assess(ctx context.Context, past past, snapshot lifeline.Snapshot) (time.Duration, error) {
+	var wait time.Duration
+	for _, iv := range past.mine {
 		if iv.Status.Phase != v1alpha1.PhaseDone || iv.Status.Verdict != "" {
 			continue
 		}
 		assessment := lifeline.Assess(iv, snapshot)
 		if !assessment.Settled {
-			sooner(assessment.RetryAfter)
+			wait = soonest(wait, assessment.RetryAfter)
 			continue
 		}
-		if err := r.executor.Judge(ctx, iv, assessment.Verdict); err != nil {
+		if err := r.executor.Judge(ctx, iv, assessment.Verdict, assessment.Evidence); err != nil {
 			return wait, ignoreConflict(err)
 		}
 		if assessment.Verdict == v1alpha1.VerdictFutile {
@@ -223,25 +281,47 @@ func (r *Reconciler) settle(ctx context.Context, history []*v1alpha1.Interventio
 	return wait, nil
 }
 
-// history are the Interventions of a Lifeline, and how many those of its namespace have
-// together.
-func (r *Reconciler) history(ctx context.Context, reader client.Reader, l *v1alpha1.Lifeline) (mine []*v1alpha1.Intervention, all int, err error) {
-	var list v1alpha1.InterventionList
-	err = reader.List(ctx, &list, client.InNamespace(r.namespace), client.MatchingLabels{v1alpha1.LabelOwnerKind: "Lifeline"})
-	if err != nil {
-		return nil, 0, fmt.Errorf("list the interventions of lifeline %s/%s: %w", l.Namespace, l.Name, err)
+// past are the Interventions of a Lifeline.
+type past struct {
+	mine []*v1alpha1.Intervention
+	// former are those of a Lifeline of the same name that is gone.
+	former []*v1alpha1.Intervention
+	// kept is how many those of the namespace's Lifelines are together.
+	kept int
+}
+
+// bound drops the move of a dry run that there is no room to record.
+func (p past) bound(l *v1alpha1.Lifeline, decision lifeline.Decision) lifeline.Decision {
+	if decision.Move != nil && decision.DryRun && p.kept >= maxKept {
+		decision.Move = nil
+		decision.Message = fmt.Sprintf("spec.heal.mode is DryRun, and the Lifelines of namespace %s have %d Interventions: a move that would be made is not recorded", l.Namespace, p.kept)
 	}
+	return decision
+}
+
+// past lists the Interventions that are about a Lifeline of l's namespace and name.
+func (r *Reconciler) past(ctx context.Context, reader client.Reader, l *v1alpha1.Lifeline) (past, error) {
+	var list v1alpha1.InterventionList
+	err := reader.List(ctx, &list, client.InNamespace(r.namespace), client.MatchingLabels{v1alpha1.LabelOwnerKind: "Lifeline"})
+	if err != nil {
+		return past{}, fmt.Errorf("list the interventions of lifeline %s/%s: %w", l.Namespace, l.Name, err)
+	}
+	var found past
 	for i := range list.Items {
-		owner := &list.Items[i].Spec.Owner
+		iv := &list.Items[i]
+		owner := &iv.Spec.Owner
 		if owner.Kind != "Lifeline" || owner.Namespace != l.Namespace {
 			continue
 		}
-		all++
-		if owner.UID == l.UID {
-			mine = append(mine, &list.Items[i])
+		found.kept++
+		switch {
+		case owner.Name == l.Name && owner.UID != l.UID:
+			found.former = append(found.former, iv)
+		case owner.UID == l.UID:
+			found.mine = append(found.mine, iv)
 		}
 	}
-	return mine, all, nil
+	return found, nil
 }
 
 // ignoreConflict: somebody wrote the Intervention meanwhile, and the change

@@ -6,9 +6,11 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	ctrl "sigs.k8s.io/controller-runtime"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/mainstay-dev/mainstay/controller/api/v1alpha1"
 	"github.com/mainstay-dev/mainstay/controller/internal/lifeline"
@@ -16,12 +18,11 @@ import (
 )
 
 // report writes the status, the metrics, and an Event where a condition
-// turned.
-func (r *Reconciler) report(ctx context.Context, l *v1alpha1.Lifeline, verdict lifeline.Verdict, decision lifeline.Decision) (ctrl.Result, error) {
+// turned. It returns when the next consumer would count as lagging.
+func (r *Reconciler) report(ctx context.Context, l *v1alpha1.Lifeline, verdict lifeline.Verdict, decision lifeline.Decision) (time.Duration, error) {
 	want := l.Status.DeepCopy()
 	want.ObservedGeneration = l.Generation
 	verdict.Apply(want)
-	var result ctrl.Result
 
 	set := func(kind string, is metav1.ConditionStatus, reason, message string) {
 		meta.SetStatusCondition(&want.Conditions, metav1.Condition{
@@ -34,34 +35,73 @@ func (r *Reconciler) report(ctx context.Context, l *v1alpha1.Lifeline, verdict l
 	} else {
 		// A Lifeline that would not survive is a finding, not a fault of the
 		// object: a Flux health check must not fail over it.
-		set(v1alpha1.ConditionReady, metav1.ConditionTrue, v1alpha1.ReasonSucceeded, "judged "+plural(len(want.Members), "member"))
+		set(v1alpha1.ConditionReady, metav1.ConditionTrue, v1alpha1.ReasonSucceeded, judged(verdict))
 		meta.RemoveStatusCondition(&want.Conditions, v1alpha1.ConditionStalled)
 	}
 	set(v1alpha1.ConditionSurvivable, conditionStatus(verdict.Survives), verdict.Reason, verdict.Message)
 	set(v1alpha1.ConditionHealing, conditionStatus(decision.Reason == v1alpha1.ReasonRebalancing), decision.Reason, decision.Message)
 	wait, lagging := r.reportLag(l, want, set)
-	result.RequeueAfter = wait
 
 	r.measure(l, want)
+	at := client.ObjectKeyFromObject(l)
+	if r.conflicts[at].holds(l, want, r.clock.Now()) {
+		return wait, nil
+	}
 	written, err := r.statuses.Write(ctx, l, &l.Status, want)
 	if err != nil {
-		return result, err
+		return wait, err
 	}
+	delete(r.conflicts, at)
 	switch written {
 	case status.Written:
 		r.announce(l, want)
 		for list, cut := range map[string]bool{
-			"members": verdict.MembersLeftOut > 0, "domains": verdict.DomainsLeftOut > 0, "lagging": lagging > v1alpha1.MaxLagging,
+			"members": verdict.MembersLeftOut+verdict.NodesLeftOut > 0, "domains": verdict.DomainsLeftOut > 0, "lagging": lagging > v1alpha1.MaxLagging,
 		} {
 			if cut {
 				r.metrics.Truncations.WithLabelValues(list).Inc()
 			}
 		}
 	case status.Conflict:
-		return ctrl.Result{RequeueAfter: conflictPause}, nil
+		r.conflicts[at] = conflict{uid: l.UID, want: timeless(want), until: r.clock.Now().Add(conflictPause)}
 	case status.Unchanged, status.Gone:
 	}
-	return result, nil
+	return wait, nil
+}
+
+// conflict is a status that another field manager did not let pass.
+type conflict struct {
+	uid   types.UID
+	want  *v1alpha1.LifelineStatus
+	until time.Time
+}
+
+// holds says whether the same status of the same object is not to be written yet.
+func (c conflict) holds(l *v1alpha1.Lifeline, want *v1alpha1.LifelineStatus, now time.Time) bool {
+	return c.uid == l.UID && now.Before(c.until) && equality.Semantic.DeepEqual(c.want, timeless(want))
+}
+
+// timeless is a status without the times at which its conditions turned: while it
+// cannot be written they turn anew at each look.
+func timeless(s *v1alpha1.LifelineStatus) *v1alpha1.LifelineStatus {
+	out := s.DeepCopy()
+	for i := range out.Conditions {
+		out.Conditions[i].LastTransitionTime = metav1.Time{}
+	}
+	return out
+}
+
+// judged says how many members were, and which of them are not listed.
+func judged(v lifeline.Verdict) string {
+	message := "judged " + plural(len(v.Members)+v.MembersLeftOut, "member")
+	if v.MembersLeftOut > 0 {
+		message += fmt.Sprintf("; the first %d are listed", len(v.Members))
+	}
+	if v.NodesLeftOut > 0 {
+		message += fmt.Sprintf("; of %s with more than %d replicas the first %d nodes are listed",
+			plural(v.NodesLeftOut, "member"), v1alpha1.MaxNodes, v1alpha1.MaxNodes)
+	}
+	return message
 }
 
 // reportLag fills in the lag. It returns when the next consumer would count, and
@@ -141,8 +181,9 @@ func (r *Reconciler) measure(l *v1alpha1.Lifeline, want *v1alpha1.LifelineStatus
 	}
 }
 
-func (r *Reconciler) forget(namespace, name string) {
-	match := map[string]string{"namespace": namespace, "name": name}
+func (r *Reconciler) forget(at types.NamespacedName) {
+	delete(r.conflicts, at)
+	match := map[string]string{"namespace": at.Namespace, "name": at.Name}
 	r.metrics.LifelineSurvives.DeletePartialMatch(match)
 	r.metrics.LifelineLagging.DeletePartialMatch(match)
 	r.metrics.LifelineMemberReady.DeletePartialMatch(match)

@@ -18,6 +18,7 @@ import (
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/builder"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/controller"
 	"sigs.k8s.io/controller-runtime/pkg/event"
 	"sigs.k8s.io/controller-runtime/pkg/handler"
 	"sigs.k8s.io/controller-runtime/pkg/predicate"
@@ -48,6 +49,7 @@ func (r *Reconciler) SetupWithManager(mgr ctrl.Manager) error {
 	everywhere := delayed(r.all)
 	err := ctrl.NewControllerManagedBy(mgr).
 		Named("lifeline").
+		WithOptions(controller.Options{RateLimiter: retries()}).
 		For(&v1alpha1.Lifeline{}, builder.WithPredicates(predicate.GenerationChangedPredicate{})).
 		Watches(&appsv1.Deployment{}, here).
 		Watches(&appsv1.StatefulSet{}, here).
@@ -66,6 +68,12 @@ func (r *Reconciler) SetupWithManager(mgr ctrl.Manager) error {
 		return fmt.Errorf("set up the lifeline controller: %w", err)
 	}
 	return nil
+}
+
+// retries come at least as often as looks: what fails must not be looked at less than
+// what does not.
+func retries() workqueue.TypedRateLimiter[reconcile.Request] {
+	return workqueue.NewTypedItemExponentialFailureRateLimiter[reconcile.Request](5*time.Millisecond, lookAgain)
 }
 
 // inNamespace lists the Lifelines beside an object.
