@@ -162,6 +162,13 @@ func renderAll(ctx context.Context, paths []string, opts render.Options) ([]rend
 		}
 		all = append(all, one)
 	}
+	for i := range all {
+		again, err := overridden(ctx, all[i], all)
+		if err != nil {
+			return nil, err
+		}
+		all[i] = again
+	}
 	for _, path := range all {
 		if err := substitute(path, all); err != nil {
 			return nil, err
@@ -175,6 +182,7 @@ type rendered struct {
 	result *render.Result
 	// inside is the path in the root of its tree, with slashes.
 	inside string
+	opts   render.Options
 }
 
 // renderOne renders one path.
@@ -194,7 +202,7 @@ func renderOne(ctx context.Context, opts render.Options) (rendered, error) {
 	if err != nil {
 		return rendered{}, fmt.Errorf("find %s in %s: %w", opts.Path, result.Root, err)
 	}
-	return rendered{result, filepath.ToSlash(inside)}, nil
+	return rendered{result, filepath.ToSlash(inside), opts}, nil
 }
 
 // rulesOf reads the rules and Lifelines that --rules names.

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/mainstay-dev/mainstay/controller/internal/check"
 )
@@ -22,8 +23,10 @@ type baseline struct {
 
 // tree is the revision's files below a root, and what they are judged by.
 type tree struct {
-	dir     string
-	checker *check.Checker
+	dir string
+	// distribution that the revision was to be rendered with.
+	distribution string
+	checker      *check.Checker
 }
 
 // check paths as they were. Where the revision does not have one, or it cannot be
@@ -39,6 +42,7 @@ func (b *baseline) check(ctx context.Context, paths []rendered) (*check.Report, 
 		}
 		opts := b.opts.render
 		opts.Path, opts.Root = filepath.Join(tree.dir, filepath.FromSlash(path.inside)), tree.dir
+		opts.Distribution = tree.distribution
 		if _, err := os.Lstat(opts.Path); errors.Is(err, fs.ErrNotExist) {
 			b.note(path.inside, fmt.Sprintf("%s is not there in %s, so all of it is new", path.inside, b.opts.against))
 			continue
@@ -51,19 +55,27 @@ func (b *baseline) check(ctx context.Context, paths []rendered) (*check.Report, 
 		all, checkers = append(all, old), append(checkers, tree.checker)
 	}
 	var reports []*check.Report
-	for i, path := range all {
-		var report *check.Report
-		err := substitute(path, all)
-		if err == nil {
-			report, err = checkers[i].Check(ctx, path.inside, path.result)
-		}
+	for i := range all {
+		report, err := checkOld(ctx, checkers[i], &all[i], all)
 		if err != nil {
-			b.failed(path.inside, err)
+			b.failed(all[i].inside, err)
 			continue
 		}
 		reports = append(reports, report)
 	}
 	return check.Join(reports...), ctx.Err()
+}
+
+// checkOld checks one of the paths as Flux applied it.
+func checkOld(ctx context.Context, checker *check.Checker, path *rendered, all []rendered) (*check.Report, error) {
+	var err error
+	if *path, err = overridden(ctx, *path, all); err != nil {
+		return nil, err
+	}
+	if err := substitute(*path, all); err != nil {
+		return nil, err
+	}
+	return checker.Check(ctx, path.inside, path.result)
 }
 
 func (b *baseline) failed(inside string, err error) {
@@ -92,6 +104,7 @@ func (b *baseline) tree(ctx context.Context, root string) (*tree, error) {
 	for _, name := range submodules {
 		b.note(name, fmt.Sprintf("%s is a submodule, whose files Git does not have in %s: what it gives is new", name, b.opts.against))
 	}
+	made.distribution = b.distributionOf(root, dir)
 	checker, err := b.checkerOf(root, dir)
 	if err != nil {
 		b.note("", fmt.Sprintf("the rules that --rules names could not be read in %s, so they are as they are now: %s", b.opts.against, err))
@@ -105,20 +118,12 @@ func (b *baseline) tree(ctx context.Context, root string) (*tree, error) {
 // far as they are files of it: who weakens them must not be judged by the result.
 func (b *baseline) checkerOf(root, dir string) (*check.Checker, error) {
 	rules, err := rulesOf(b.opts.rules, func(name string) (check.Set, error) {
-		at, err := filepath.Abs(name)
-		if err == nil {
-			at, err = filepath.EvalSymlinks(at)
-		}
-		if err != nil {
-			return check.Set{}, err
-		}
-		inside, err := filepath.Rel(root, at)
-		if err != nil || !filepath.IsLocal(inside) {
-			return check.FromDir(name)
-		}
-		then := filepath.Join(dir, inside)
-		if _, err := os.Lstat(then); errors.Is(err, fs.ErrNotExist) {
+		then, err := inRevision(name, root, dir)
+		switch {
+		case errors.Is(err, errNotThen):
 			return check.Set{}, nil
+		case err != nil:
+			return check.Set{}, err
 		}
 		return check.FromCopy(then, name)
 	})
@@ -126,6 +131,47 @@ func (b *baseline) checkerOf(root, dir string) (*check.Checker, error) {
 		return nil, err
 	}
 	return b.checker.By(rules)
+}
+
+// distributionOf is what --distribution names as the revision has it, as far as that is
+// a file or folder of it: a change of that is a change like others.
+func (b *baseline) distributionOf(root, dir string) string {
+	name := b.opts.render.Distribution
+	if name == "" || strings.HasPrefix(name, "oci://") {
+		return name
+	}
+	then, err := inRevision(name, root, dir)
+	if err == nil {
+		return then
+	}
+	if errors.Is(err, errNotThen) {
+		b.note("", fmt.Sprintf("%s is not there in %s, so what it gives is as it is now", name, b.opts.against))
+	}
+	return name // what else is wrong with it, a render says
+}
+
+// errNotThen is a file or folder of a tree that the revision does not have.
+var errNotThen = errors.New("the revision does not have it")
+
+// inRevision is where the revision, whose files below root are in dir, has a file or
+// folder; the same name where that is not below root.
+func inRevision(name, root, dir string) (string, error) {
+	at, err := filepath.Abs(name)
+	if err == nil {
+		at, err = filepath.EvalSymlinks(at)
+	}
+	if err != nil {
+		return "", err
+	}
+	inside, err := filepath.Rel(root, at)
+	if err != nil || !filepath.IsLocal(inside) {
+		return name, nil //nolint:nilerr // it is not of the tree
+	}
+	then := filepath.Join(dir, inside)
+	if _, err := os.Lstat(then); errors.Is(err, fs.ErrNotExist) {
+		return "", errNotThen
+	}
+	return then, nil
 }
 
 func (b *baseline) remove() {

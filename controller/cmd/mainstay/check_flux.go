@@ -1,42 +1,74 @@
 package main
 
 import (
+	"context"
 	"fmt"
-	"os"
-	"path/filepath"
+	"slices"
+	"strings"
 
 	"github.com/mainstay-dev/mainstay/controller/internal/check"
 	"github.com/mainstay-dev/mainstay/controller/internal/render"
 )
 
-// substitute the variables of a path as the Flux Kustomizations do that are in any
-// of the paths of the same tree and build this one.
-func substitute(path rendered, all []rendered) error {
-	var by []render.FluxKustomization
+// buildersOf are the Flux Kustomizations, in any of the paths of the same tree, that
+// build a path: those that follow the repository itself, if there are any, as another
+// repository may have a path of that name, too.
+func buildersOf(path rendered, all []rendered) []render.FluxKustomization {
+	var by, own []render.FluxKustomization
 	for _, other := range all {
 		if other.result.Root != path.result.Root {
 			continue
 		}
-		for _, k := range other.result.FluxKustomizations() {
-			if k.Path == path.inside {
-				by = append(by, k)
+		found := other.result.FluxKustomizations()
+		sources := render.OwnSources(other.inside, found)
+		for _, k := range found {
+			if k.Path != path.inside {
+				continue
+			}
+			by = append(by, k)
+			if sources[k.Source] {
+				own = append(own, k)
 			}
 		}
 	}
-	return path.result.Substitute(by)
+	if len(own) > 0 {
+		return own
+	}
+	return by
+}
+
+// overridden is a path as the Flux Kustomizations build it that set its namespace or
+// parts of its names. Where they do not agree, it stays as it is.
+func overridden(ctx context.Context, path rendered, all []rendered) (rendered, error) {
+	by := buildersOf(path, all)
+	if len(by) == 0 || by[0].Sets == (render.Overrides{}) ||
+		slices.ContainsFunc(by, func(k render.FluxKustomization) bool { return k.Sets != by[0].Sets }) {
+		return path, nil
+	}
+	path.opts.Overrides = by[0].Sets
+	again, err := renderOne(ctx, path.opts)
+	if err != nil {
+		return path, err
+	}
+	return again, nil
+}
+
+// substitute the variables of a path as the Flux Kustomizations do that build it.
+func substitute(path rendered, all []rendered) error {
+	return path.result.Substitute(buildersOf(path, all))
 }
 
 // Names of the notes about Flux Kustomizations.
 const (
-	notePath    = "kustomization-path"
-	notePatches = "kustomization-patches"
+	notePath   = "kustomization-path"
+	noteFields = "kustomization-fields"
 )
 
 // fluxNotes say what Flux Kustomizations build and change that is not checked.
 func fluxNotes(all []rendered) []check.Note {
-	checked := map[[2]string]bool{}
+	checked := map[[2]string]rendered{}
 	for _, path := range all {
-		checked[[2]string{path.result.Root, path.inside}] = true
+		checked[[2]string{path.result.Root, path.inside}] = path
 	}
 	var notes []check.Note
 	for _, path := range all {
@@ -46,16 +78,15 @@ func fluxNotes(all []rendered) []check.Note {
 				Object: k.APIVersion + "/Kustomization " + name,
 				Path:   k.Origin.Path, Line: k.Origin.Line, In: path.inside,
 			}
+			built, known := checked[[2]string{path.result.Root, k.Path}]
+			fields := leftOut(k, built)
 			switch {
-			case !checked[[2]string{path.result.Root, k.Path}]:
-				if !isFolder(path.result.Root, k.Path) {
-					continue
-				}
+			case !known && path.result.HasFolder(k.Path):
 				note.Check = notePath
 				note.Message = fmt.Sprintf("path %s of Kustomization %s is not checked here: add it to the command line", dotted(k.Path), name)
-			case k.Patches:
-				note.Check = notePatches
-				note.Message = fmt.Sprintf("spec.patches of Kustomization %s are not applied to %s here, and are by Flux", name, dotted(k.Path))
+			case known && len(fields) > 0:
+				note.Check = noteFields
+				note.Message = fmt.Sprintf("Kustomization %s changes %s by %s, which is not applied here", name, dotted(k.Path), strings.Join(fields, " and "))
 			default:
 				continue
 			}
@@ -65,16 +96,19 @@ func fluxNotes(all []rendered) []check.Note {
 	return notes
 }
 
+// leftOut are the fields by which a Kustomization changes what it builds and that were
+// not applied to its render.
+func leftOut(k render.FluxKustomization, built rendered) []string {
+	if k.Sets == built.opts.Overrides {
+		return k.Others
+	}
+	return append(k.Sets.Fields(), k.Others...)
+}
+
 // dotted is a path as Flux's documentation writes it.
 func dotted(path string) string {
 	if path == "." {
 		return "./"
 	}
 	return "./" + path
-}
-
-// isFolder says whether the tree has a folder, which another source's path has not.
-func isFolder(root, path string) bool {
-	info, err := os.Stat(filepath.Join(root, filepath.FromSlash(path)))
-	return err == nil && info.IsDir()
 }

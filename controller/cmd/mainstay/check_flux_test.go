@@ -13,19 +13,27 @@ import (
 	"github.com/mainstay-dev/mainstay/controller/internal/check"
 )
 
+// follower is a Kustomization of Flux that follows a GitRepository.
+func follower(name, path, source, more string) string {
+	return "apiVersion: kustomize.toolkit.fluxcd.io/v1\nkind: Kustomization\nmetadata: {name: " + name + ", namespace: flux-system}\nspec:\n" +
+		"  path: " + path + "\n  sourceRef: {kind: GitRepository, name: " + source + "}\n" + more + "---\n"
+}
+
 // fluxTree has a cluster with Kustomizations, and folders that they build.
 func fluxTree(t *testing.T, postBuild string) string {
 	t.Helper()
+	return treeOf(t, map[string]string{
+		"clusters/prod/flux.yaml": follower("apps", "./apps", "flux-system", postBuild) + follower("infra", "infra/", "flux-system", ""),
+		"infra/c.yaml":            "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: c}\n",
+		"apps/d.yaml":             "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: web, namespace: web}\nspec: {replicas: '${REPLICAS}'}\n",
+	})
+}
+
+// treeOf is a folder with files.
+func treeOf(t *testing.T, files map[string]string) string {
+	t.Helper()
 	root := t.TempDir()
-	kustomization := func(name, path, more string) string {
-		return "apiVersion: kustomize.toolkit.fluxcd.io/v1\nkind: Kustomization\nmetadata: {name: " + name + ", namespace: flux-system}\nspec:\n  path: " + path + "\n" + more + "---\n"
-	}
-	for name, content := range map[string]string{
-		"clusters/prod/flux.yaml": kustomization("apps", "./apps", postBuild) +
-			kustomization("infra", "infra/", "") + kustomization("podinfo", "./of/another/source", ""),
-		"infra/c.yaml": "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: c}\n",
-		"apps/d.yaml":  "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: web, namespace: web}\nspec: {replicas: '${REPLICAS}'}\n",
-	} {
+	for name, content := range files {
 		file := filepath.Join(root, name)
 		if err := os.MkdirAll(filepath.Dir(file), 0o750); err != nil {
 			t.Fatal(err)
@@ -37,8 +45,32 @@ func fluxTree(t *testing.T, postBuild string) string {
 	return root
 }
 
+// commit puts all that a folder holds into a Git repository.
+func commit(t *testing.T, root string) {
+	t.Helper()
+	for _, args := range [][]string{{"init", "-q"}, {"add", "-A"}, {"commit", "-qm", "one"}} {
+		cmd := exec.CommandContext(t.Context(), "git", append([]string{"-C", root, "-c", "user.name=t", "-c", "user.email=t@example.com"}, args...)...)
+		if text, err := cmd.CombinedOutput(); err != nil {
+			t.Fatalf("git %v: %v\n%s", args, err, text)
+		}
+	}
+}
+
 // said are the messages of a check's findings and notes.
 func said(t *testing.T, args ...string) (findings, notes []string) {
+	t.Helper()
+	report := reported(t, args...)
+	for _, f := range report.Findings {
+		findings = append(findings, string(f.State)+f.Message)
+	}
+	for _, n := range report.Notes {
+		notes = append(notes, n.Message)
+	}
+	return findings, notes
+}
+
+// reported is the report of a check without rules.
+func reported(t *testing.T, args ...string) *check.Report {
 	t.Helper()
 	var out bytes.Buffer
 	cmd := newCommand()
@@ -48,17 +80,11 @@ func said(t *testing.T, args ...string) (findings, notes []string) {
 	if err := cmd.ExecuteContext(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	var report check.Report
-	if err := json.Unmarshal(out.Bytes(), &report); err != nil {
+	report := &check.Report{}
+	if err := json.Unmarshal(out.Bytes(), report); err != nil {
 		t.Fatal(err)
 	}
-	for _, f := range report.Findings {
-		findings = append(findings, string(f.State)+f.Message)
-	}
-	for _, n := range report.Notes {
-		notes = append(notes, n.Message)
-	}
-	return findings, notes
+	return report
 }
 
 func TestWhatFluxKustomizationsBuild(t *testing.T) {
@@ -79,7 +105,7 @@ func TestWhatFluxKustomizationsBuild(t *testing.T) {
 		}},
 		"the folder alone": {"", []string{"apps"}, nil, []string{unknown}},
 		"patches of Flux": {"  postBuild: {substitute: {REPLICAS: '2'}}\n  patches: [{target: {kind: Deployment}, patch: '[]'}]\n", []string{"clusters/prod", "apps", "infra"}, nil, []string{
-			"spec.patches of Kustomization flux-system/apps are not applied to ./apps here, and are by Flux",
+			"Kustomization flux-system/apps changes ./apps by spec.patches, which is not applied here",
 		}},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -101,12 +127,7 @@ func TestWhatFluxKustomizationsBuild(t *testing.T) {
 func TestVariablesAgainstARevision(t *testing.T) {
 	t.Parallel()
 	root := fluxTree(t, "  postBuild: {substitute: {REPLICAS: '2'}}\n")
-	for _, args := range [][]string{{"init", "-q"}, {"add", "-A"}, {"commit", "-qm", "one"}} {
-		cmd := exec.CommandContext(t.Context(), "git", append([]string{"-C", root, "-c", "user.name=t", "-c", "user.email=t@example.com"}, args...)...)
-		if text, err := cmd.CombinedOutput(); err != nil {
-			t.Fatalf("git %v: %v\n%s", args, err, text)
-		}
-	}
+	commit(t, root)
 	paths := []string{filepath.Join(root, "clusters/prod"), filepath.Join(root, "apps"), filepath.Join(root, "infra"), "--against=HEAD"}
 	if findings, notes := said(t, paths...); len(findings)+len(notes) > 0 {
 		t.Errorf("findings %q, notes %q; want none", findings, notes)
@@ -121,6 +142,80 @@ func TestVariablesAgainstARevision(t *testing.T) {
 	}
 	want := []string{"newthe API server would reject this Deployment: cannot unmarshal string into field spec.replicas"}
 	if findings, notes := said(t, paths...); len(notes) > 0 || !cmp.Equal(want, findings) {
+		t.Errorf("findings %q, notes %q; want %q and none", findings, notes, want)
+	}
+}
+
+// What a Kustomization sets on what it builds is set, and what else it changes is told.
+func TestFieldsOfFluxKustomizations(t *testing.T) {
+	t.Parallel()
+	const deployment = "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: web}\nspec: {replicas: two}\n"
+	const all = "  targetNamespace: shop\n  namePrefix: a-\n  nameSuffix: -b\n"
+	for name, tc := range map[string]struct {
+		flux       string
+		wantObject string
+		wantNotes  []string
+	}{
+		"nothing":         {follower("apps", "./apps", "flux-system", ""), "apps/v1/Deployment default/web", nil},
+		"all that is set": {follower("apps", "./apps", "flux-system", all), "apps/v1/Deployment shop/a-web-b", nil},
+		"the same twice":  {follower("apps", "./apps", "flux-system", all) + follower("again", "./apps", "flux-system", all), "apps/v1/Deployment shop/a-web-b", nil},
+		"another repository with the same path": {
+			follower("apps", "./apps", "flux-system", "  targetNamespace: shop\n") + follower("other", "./apps", "other", "  targetNamespace: other\n"), "apps/v1/Deployment shop/web",
+			[]string{"Kustomization flux-system/other changes ./apps by spec.targetNamespace, which is not applied here"},
+		},
+		"two that differ": {
+			follower("one", "./apps", "flux-system", "  targetNamespace: one\n") + follower("two", "./apps", "flux-system", "  targetNamespace: two\n"), "apps/v1/Deployment default/web",
+			[]string{
+				"Kustomization flux-system/one changes ./apps by spec.targetNamespace, which is not applied here",
+				"Kustomization flux-system/two changes ./apps by spec.targetNamespace, which is not applied here",
+			},
+		},
+		"what is not applied": {
+			follower("apps", "./apps", "flux-system", "  targetNamespace: shop\n  components: [../c]\n  images: [{name: web, newTag: v2}]\n  commonMetadata: {labels: {a: b}}\n"), "apps/v1/Deployment shop/web",
+			[]string{"Kustomization flux-system/apps changes ./apps by spec.components and spec.images and spec.commonMetadata, which is not applied here"},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			root := treeOf(t, map[string]string{"clusters/prod/flux.yaml": tc.flux, "apps/d.yaml": deployment})
+			commit(t, root)
+			paths := []string{filepath.Join(root, "apps"), filepath.Join(root, "clusters/prod")}
+			report := reported(t, paths...)
+			if len(report.Findings) != 1 || report.Findings[0].Object != tc.wantObject {
+				t.Errorf("findings %+v, want one about %s", report.Findings, tc.wantObject)
+			}
+			if _, notes := said(t, paths...); !cmp.Equal(tc.wantNotes, notes) {
+				t.Errorf("notes %q, want %q", notes, tc.wantNotes)
+			}
+			if against := reported(t, append(paths, "--against=HEAD")...); against.Unchanged != 1 || len(against.Findings) > 0 {
+				t.Errorf("against the same: %d unchanged and %+v, want one and none", against.Unchanged, against.Findings)
+			}
+		})
+	}
+}
+
+// A change of the distribution is one of the tree, where it is a folder of it.
+func TestDistributionOfTheRevision(t *testing.T) {
+	t.Parallel()
+	const deployment = "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: source-controller, namespace: system}\nspec:\n" +
+		"  template:\n    spec:\n      containers:\n      - {name: manager, image: 'ghcr.io/fluxcd/source-controller:v1.9.5', args: [--a, --b, --c, --d, --e, --f, --g, --h]}\n"
+	account := func(mounts string) string {
+		return "apiVersion: v1\nkind: ServiceAccount\nmetadata: {name: a, namespace: system}\nautomountServiceAccountToken: " + mounts + "\n"
+	}
+	root := treeOf(t, map[string]string{
+		"cluster/flux.yaml": "apiVersion: fluxcd.controlplane.io/v1\nkind: FluxInstance\nmetadata: {name: flux, namespace: flux-system}\n" +
+			"spec: {distribution: {version: 2.9.4, registry: ghcr.io/fluxcd}, components: [source-controller]}\n",
+		"flux/rbac.yaml":              account("true"),
+		"flux/policies.yaml":          "apiVersion: v1\nkind: ServiceAccount\nmetadata: {name: b, namespace: system}\n",
+		"flux/source-controller.yaml": deployment,
+	})
+	commit(t, root)
+	if err := os.WriteFile(filepath.Join(root, "flux/rbac.yaml"), []byte(account("maybe")), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	findings, notes := said(t, filepath.Join(root, "cluster"), "--distribution="+filepath.Join(root, "flux"), "--against=HEAD")
+	want := []string{"newthe API server would reject this ServiceAccount: cannot unmarshal string into field automountServiceAccountToken"}
+	if !cmp.Equal(want, findings) || len(notes) > 0 {
 		t.Errorf("findings %q, notes %q; want %q and none", findings, notes, want)
 	}
 }

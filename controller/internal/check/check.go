@@ -91,6 +91,9 @@ func (c *Checker) Check(ctx context.Context, path string, rendered *render.Resul
 	r.report.runs = []*run{r}
 	r.report.Summary.Objects = len(rendered.Objects)
 	r.report.Summary.Patches = len(rendered.Patches)
+	r.encrypted()
+	r.notRendered()
+	r.paths(rendered)
 	r.patches(rendered.Patches)
 	found := r.found()
 	r.set = byKey(found.Rules)
@@ -102,7 +105,8 @@ func (c *Checker) Check(ctx context.Context, path string, rendered *render.Resul
 	work := r.workloads(typed)
 	r.pdbs = r.disruptionBudgets(typed)
 	r.budgets(work)
-	r.lifelines(found, work)
+	r.work, r.watched = work, found.Lifelines
+	r.lifelines(found.Lifelines, work)
 	r.report.sort()
 	return r.report, nil
 }
@@ -124,6 +128,9 @@ type run struct {
 	// has found fault with.
 	budgeted map[string]bool
 	pdbs     []*policyv1.PodDisruptionBudget
+	work     []*workload
+	// watched are the Lifelines that were judged.
+	watched []Lifeline
 }
 
 // again is a run of the same render that has found nothing.
@@ -131,6 +138,7 @@ func (r *run) again() *run {
 	return &run{
 		checker: r.checker, in: r.in, objects: r.objects, causes: r.causes,
 		report: &Report{}, seen: map[string]bool{}, guarded: map[*object]rule.Key{}, budgeted: map[string]bool{},
+		pdbs: r.pdbs,
 	}
 }
 

@@ -12,7 +12,8 @@ import (
 // Compare keeps of a report what is new against that of another revision, adds
 // what is fixed, and counts the rest. A finding that got more severe is new. What
 // is gone because a rule asks for less than it did is not fixed: it is no longer
-// judged, and the rule is a finding.
+// judged, and the rule is a finding. What is gone with a Lifeline is no longer judged
+// either.
 func Compare(ctx context.Context, before, after *Report, revision string) (*Report, error) {
 	out := &Report{Findings: []Finding{}, Notes: after.Notes, Against: revision, Summary: after.Summary, runs: after.runs}
 	was := make(map[string]*Finding, len(before.Findings))
@@ -33,7 +34,7 @@ func Compare(ctx context.Context, before, after *Report, revision string) (*Repo
 	if err != nil {
 		return nil, err
 	}
-	for _, f := range weakened {
+	for _, f := range append(weakened, unwatched(before, after)...) {
 		if !is[f.Fingerprint] {
 			is[f.Fingerprint] = true
 			out.Findings = append(out.Findings, f)
@@ -74,6 +75,26 @@ func weakened(ctx context.Context, before, after *Report, revision string) ([]Fi
 		}
 	}
 	return out, nil
+}
+
+// unwatched is what the Lifelines as they were find, and those as they are do not.
+func unwatched(before, after *Report) []Finding {
+	var out []Finding
+	for _, r := range after.runs {
+		was := r.checker.opts.Rules.Lifelines
+		if i := slices.IndexFunc(before.runs, func(other *run) bool { return other.in == r.in }); i >= 0 {
+			was = before.runs[i].watched
+		}
+		again := r.again()
+		again.lifelines(was, r.work)
+		for _, f := range again.report.Findings {
+			if !r.seen[f.Fingerprint] {
+				f.State, f.Message = StateUnjudged, unjudged+f.Message
+				out = append(out, f)
+			}
+		}
+	}
+	return out
 }
 
 func byName(a, b rule.Key) int {

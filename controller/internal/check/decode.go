@@ -27,7 +27,7 @@ func (r *run) decoded() map[*object]runtime.Object {
 		if !scheme.Scheme.Recognizes(obj.GroupVersionKind()) {
 			continue
 		}
-		typed, mistakes := decode(obj.Object)
+		typed, mistakes := decode(obj.known())
 		if names := unknownIn(obj, mistakes); len(names) > 0 {
 			r.unknown(obj, ObjectInvalid, names, "whether the API server takes it")
 			continue

@@ -1,97 +1,75 @@
 package check
 
 import (
-	"path"
+	"fmt"
 	"slices"
 	"strings"
 
-	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-
+	"github.com/mainstay-dev/mainstay/controller/api/v1alpha1"
 	"github.com/mainstay-dev/mainstay/controller/internal/policy"
 	"github.com/mainstay-dev/mainstay/controller/internal/render"
 )
 
-// ownSource is what flux bootstrap and flux-operator call the source of the
-// repository that they are told of.
-const ownSource = "flux-system"
-
 // fluxKustomization is a Kustomization of Flux in a render.
 type fluxKustomization struct {
 	*object
-	// path in its source, as that of a run.
-	path string
-	// source is namespace/name.
-	source    string
-	dependsOn []string
-	// target is the namespace that all it applies is moved to; empty for none.
-	target string
+	render.FluxKustomization
 	// recovery and guarded are what it applies, as far as that is rendered.
 	recovery, guarded []string
 }
 
 // name is namespace/name.
 func (k *fluxKustomization) name() string {
-	return k.GetNamespace() + "/" + k.GetName()
+	return k.Namespace + "/" + k.Name
 }
 
-// kustomizations of a render that follow the repository itself, with what they
-// apply as far as any of the runs has rendered that.
-func (r *run) kustomizations(runs []*run) []*fluxKustomization {
-	var all []*fluxKustomization
-	own := map[string]bool{}
+// kustomizations are all Kustomizations of Flux in a render, and the sources of those
+// that follow the repository itself.
+func (r *run) kustomizations() (all []*fluxKustomization, own map[string]bool) {
+	var read []render.FluxKustomization
 	for _, obj := range r.objects.all {
-		if !render.IsFluxKustomization(obj.Unstructured) {
-			continue
+		if render.IsFluxKustomization(obj.Unstructured) {
+			k := render.ReadFluxKustomization(obj.Unstructured, obj.origin)
+			all, read = append(all, &fluxKustomization{object: obj, FluxKustomization: k}), append(read, k)
 		}
-		k := newFluxKustomization(obj)
-		own[k.source] = own[k.source] || path.Base(k.source) == ownSource || k.path == r.in
-		all = append(all, k)
 	}
-	all = slices.DeleteFunc(all, func(k *fluxKustomization) bool { return !own[k.source] })
-	for _, k := range all {
-		k.read(runs)
-	}
-	return all
+	return all, render.OwnSources(r.in, read)
 }
 
-func newFluxKustomization(obj *object) *fluxKustomization {
-	text := func(fields ...string) string {
-		s, _, _ := unstructured.NestedString(obj.Object, append([]string{"spec"}, fields...)...)
-		return s
-	}
-	qualified := func(namespace, name string) string {
-		if namespace == "" {
-			namespace = obj.GetNamespace()
-		}
-		return namespace + "/" + name
-	}
-	k := &fluxKustomization{
-		object: obj, path: render.FluxPath(obj.Unstructured), target: text("targetNamespace"),
-		source: qualified(text("sourceRef", "namespace"), text("sourceRef", "name")),
-	}
-	on, _, _ := unstructured.NestedSlice(obj.Object, "spec", "dependsOn")
-	for _, entry := range on {
-		if fields, ok := entry.(map[string]any); ok {
-			namespace, _ := fields["namespace"].(string)
-			name, _ := fields["name"].(string)
-			k.dependsOn = append(k.dependsOn, qualified(namespace, name))
+// paths reports the Kustomizations that build a folder which is not there: Flux applies
+// nothing of them, and nothing of what depends on them. Where a PATH is all that there
+// is of a tree, its root may not be that of the repository.
+func (r *run) paths(rendered *render.Result) {
+	all, own := r.kustomizations()
+	for _, k := range all {
+		switch {
+		case rendered.HasFolder(k.Path):
+		case own[k.Source] && r.in != ".":
+			r.of(k.object, below("/spec/path"), Finding{
+				Check: KustomizationPathMissing, Severity: v1alpha1.SeverityCritical,
+				Message: fmt.Sprintf("Kustomization %s builds ./%s, which the repository does not have: Flux applies nothing of it, and nothing of what depends on it", k.name(), k.Path),
+			})
+		default:
+			r.note(Note{
+				Check: KustomizationPathMissing, Object: k.id(), Path: k.origin.Path, Line: k.origin.Line,
+				Message: fmt.Sprintf("Kustomization %s builds ./%s of %s, which is not here, so what it applies is not judged", k.name(), k.Path, k.Source),
+			})
 		}
 	}
-	return k
 }
 
 // read what a Kustomization applies: the render of its path, else what comes from
 // files below it. What flux-operator makes of a FluxInstance is not applied by it.
 func (k *fluxKustomization) read(runs []*run) {
-	whole := slices.ContainsFunc(runs, func(r *run) bool { return r.in == k.path })
+	whole := slices.ContainsFunc(runs, func(r *run) bool { return r.in == k.Path })
 	for _, r := range runs {
 		for _, obj := range r.objects.all {
-			if obj.origin.Instance != "" || whole && r.in != k.path || !whole && !strings.HasPrefix(obj.origin.Path, k.path+"/") {
+			if obj.origin.Instance != "" || whole && r.in != k.Path || !whole && !strings.HasPrefix(obj.origin.Path, k.Path+"/") {
 				continue
 			}
 			namespace := obj.GetNamespace()
-			if k.target != "" && namespace != "" {
-				namespace = k.target
+			if k.Sets.Namespace != "" && namespace != "" {
+				namespace = k.Sets.Namespace
 			}
 			switch by, matched := r.guarded[obj]; {
 			case slices.Contains(recoveryNamespaces(), namespace):

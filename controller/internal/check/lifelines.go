@@ -12,9 +12,9 @@ import (
 )
 
 // lifelines judges what the loss of one worker would stop.
-func (r *run) lifelines(set Set, work []*workload) {
-	for i := range set.Lifelines {
-		given := &set.Lifelines[i]
+func (r *run) lifelines(all []Lifeline, work []*workload) {
+	for i := range all {
+		given := &all[i]
 		if r.checker.opts.Workers < 2 {
 			r.note(Note{Check: LifelineSurvives, Object: given.name(), Message: "with one worker there is nowhere else, so the Lifeline is not judged"})
 			continue

@@ -2,6 +2,7 @@ package check
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/mainstay-dev/mainstay/controller/api/v1alpha1"
 )
@@ -13,9 +14,11 @@ func mixes(runs []*run) []Finding {
 	var findings []Finding
 	for _, r := range runs {
 		again := r.again()
-		all := r.kustomizations(runs)
+		all, own := r.kustomizations()
+		all = slices.DeleteFunc(all, func(k *fluxKustomization) bool { return !own[k.Source] })
 		byName := make(map[string]*fluxKustomization, len(all))
 		for _, k := range all {
+			k.read(runs)
 			byName[k.name()] = k
 		}
 		for _, k := range all {
@@ -43,7 +46,7 @@ func (r *run) mixes(k *fluxKustomization, all map[string]*fluxKustomization) {
 	}
 	seen := map[string]bool{k.name(): true}
 	for queue := []step{{k.name(), k.name()}}; len(queue) > 0; queue = queue[1:] {
-		for _, name := range all[queue[0].name].dependsOn {
+		for _, name := range all[queue[0].name].DependsOn {
 			on := all[name]
 			if on == nil || seen[name] {
 				continue

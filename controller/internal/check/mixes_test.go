@@ -2,6 +2,8 @@ package check_test
 
 import (
 	"maps"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -29,9 +31,16 @@ func joined(t *testing.T, trees map[string]string, extra string) *check.Report {
 	if err != nil {
 		t.Fatal(err)
 	}
+	root := t.TempDir()
+	for _, path := range append(slices.Collect(maps.Keys(trees)), "a", "b", "c0") {
+		if err := os.MkdirAll(filepath.Join(root, path), 0o750); err != nil {
+			t.Fatal(err)
+		}
+	}
 	var reports []*check.Report
 	for _, path := range slices.Sorted(maps.Keys(trees)) {
 		result := rendered(t, trees[path])
+		result.Root = root
 		for i := range result.Objects {
 			result.Objects[i].Origin.Path = path + "/all.yaml"
 		}

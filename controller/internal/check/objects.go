@@ -2,8 +2,10 @@ package check
 
 import (
 	"errors"
+	"slices"
 	"strings"
 
+	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -13,6 +15,7 @@ import (
 	"sigs.k8s.io/kustomize/kyaml/openapi"
 	"sigs.k8s.io/kustomize/kyaml/yaml"
 
+	"github.com/mainstay-dev/mainstay/controller/api/v1alpha1"
 	"github.com/mainstay-dev/mainstay/controller/internal/expr"
 	"github.com/mainstay-dev/mainstay/controller/internal/render"
 	"github.com/mainstay-dev/mainstay/controller/internal/rule"
@@ -24,8 +27,12 @@ type object struct {
 	origin     render.Origin
 	resource   schema.GroupVersionResource
 	namespaced bool
+	// plurals are what the resource may be called where nobody says it.
+	plurals []string
 	// variables that Flux substitutes by values that are not in Git.
 	variables []string
+	// encrypted is true where SOPS encrypted values of it.
+	encrypted bool
 }
 
 // id is "apps/v1/Deployment ns/name".
@@ -57,16 +64,19 @@ func newObjects(rendered []render.Object) *objects {
 	for i := range rendered {
 		gvk := rendered[i].Object.GroupVersionKind()
 		resource, known := served[gvk.GroupKind()]
+		var plurals []string
 		if !known {
-			resource = guess(gvk, rendered[i].Object.GetNamespace() != "")
+			resource, plurals = guess(gvk, rendered[i].Object.GetNamespace() != "")
 		}
 		o := &object{
 			Unstructured: rendered[i].Object,
 			origin:       rendered[i].Origin,
 			resource:     gvk.GroupVersion().WithResource(resource.Resource),
 			namespaced:   resource.Namespaced,
+			plurals:      plurals,
 			variables:    rendered[i].Variables,
 		}
+		o.decrypt()
 		if o.namespaced && o.GetNamespace() == "" {
 			o.Unstructured = o.DeepCopy()
 			o.SetNamespace(corev1.NamespaceDefault)
@@ -117,14 +127,39 @@ func servedByDefinitions(rendered []render.Object) map[schema.GroupKind]rule.API
 
 // guess is the resource of a kind that no definition of the render makes:
 // whether Kubernetes has it in a namespace is known for its own kinds, and told
-// by the object for others.
-func guess(gvk schema.GroupVersionKind, inNamespace bool) rule.APIResource {
-	plural, _ := meta.UnsafeGuessKindToResource(gvk)
-	namespaced, known := openapi.IsNamespaceScoped(yaml.TypeMeta{APIVersion: gvk.GroupVersion().String(), Kind: gvk.Kind})
-	if !known {
-		namespaced = inNamespace || strings.HasSuffix(gvk.Group, ".fluxcd.io")
+// by the object for others. Of those, the other names that the resource may have are
+// returned, too: the plural of Gateway is no gatewaies.
+func guess(gvk schema.GroupVersionKind, inNamespace bool) (rule.APIResource, []string) {
+	plural, singular := meta.UnsafeGuessKindToResource(gvk)
+	resource := rule.APIResource{GroupVersionResource: plural, Kind: gvk.Kind}
+	var known bool
+	resource.Namespaced, known = openapi.IsNamespaceScoped(yaml.TypeMeta{APIVersion: gvk.GroupVersion().String(), Kind: gvk.Kind})
+	if known {
+		return resource, nil
 	}
-	return rule.APIResource{GroupVersionResource: plural, Kind: gvk.Kind, Namespaced: namespaced}
+	resource.Namespaced = inNamespace || strings.HasSuffix(gvk.Group, ".fluxcd.io")
+	return resource, []string{plural.Resource, singular.Resource + "s", singular.Resource + "es"}
+}
+
+// resourceFor is what a rule calls the resource of an object: where it may have
+// several names, the one that the rule says.
+func (o *object) resourceFor(spec *v1alpha1.RuleSpec) schema.GroupVersionResource {
+	if len(o.plurals) == 0 {
+		return o.resource
+	}
+	said := func(entry admissionregistrationv1.NamedRuleWithOperations, plural string) bool {
+		return slices.ContainsFunc(entry.Resources, func(resource string) bool {
+			name, _, _ := strings.Cut(resource, "/")
+			return name == plural
+		})
+	}
+	entries := slices.Concat(spec.MatchConstraints.ResourceRules, spec.MatchConstraints.ExcludeResourceRules)
+	for _, plural := range o.plurals {
+		if slices.ContainsFunc(entries, func(entry admissionregistrationv1.NamedRuleWithOperations) bool { return said(entry, plural) }) {
+			return o.resource.GroupVersion().WithResource(plural)
+		}
+	}
+	return o.resource
 }
 
 // namespaceOf is the content of an object's Namespace: that of the render, or

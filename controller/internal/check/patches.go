@@ -160,7 +160,7 @@ func (r *run) overlaps(patches []render.Patch) {
 			winner := &patches[by]
 			where := make([]string, 0, len(overrides))
 			for _, o := range overrides {
-				where = append(where, fmt.Sprintf("%s of %s to %s", o.Field, o.Target, value(o.Set)))
+				where = append(where, fmt.Sprintf("%s of %s to %s", o.Field, o.Target, setTo(o)))
 			}
 			slices.Sort(where)
 			message := fmt.Sprintf("%s is overridden by %s at %s:%d, which sets %s and wins",
@@ -184,6 +184,15 @@ func replaced(winner *render.Patch, o render.Override) bool {
 	return winner.Kind != render.Replacement && slices.ContainsFunc(winner.Changes, func(c render.Change) bool {
 		return c.Target == o.Target && c.Field == o.Field && c.Before != nil
 	})
+}
+
+// setTo is what the later patch left there. Reports go to logs and to comments, so
+// nothing of a Secret is in them.
+func setTo(o render.Override) string {
+	if kind, _, _ := strings.Cut(o.Target, " "); kind == "v1/Secret" {
+		return "a value that is not shown"
+	}
+	return value(o.Set)
 }
 
 // maxValue is how many bytes of a value a message shows.

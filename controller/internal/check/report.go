@@ -41,13 +41,25 @@ const (
 	// KustomizationMixes: a Kustomization of Flux applies what mends a cluster
 	// and, or after, what a rule guards.
 	KustomizationMixes = "kustomization-mixes-recovery-path"
-	// RuleInvalid: a rule of the tree does not compile.
+	// KustomizationPathMissing: a Kustomization of Flux builds a folder that the
+	// repository does not have.
+	KustomizationPathMissing = "kustomization-path-missing"
+	// RuleInvalid: a rule of the tree does not compile, or is one that the cluster
+	// would reject.
 	RuleInvalid = "rule-invalid"
 	// RuleFailed: a rule could not be evaluated on an object.
 	RuleFailed = "rule-failed"
 	// RuleWeakened: a rule asks for less than it did in the revision that is
 	// compared with, or than the one of its name beside the tree.
 	RuleWeakened = "rule-weakened"
+)
+
+// Names of notes that no finding has.
+const (
+	// Encrypted: SOPS encrypted values, which are not seen.
+	Encrypted = "encrypted"
+	// NotRendered: what a controller makes of an object is not known.
+	NotRendered = "not-rendered"
 )
 
 // State of a finding against another revision.
@@ -58,7 +70,7 @@ const (
 	StateNew       State = "new"
 	StateFixed     State = "fixed"
 	StateUnchanged State = "unchanged"
-	// StateUnjudged: a rule as it was finds it, and as it is now does not.
+	// StateUnjudged: a rule or Lifeline as it was finds it, and as it is now does not.
 	StateUnjudged State = "unjudged"
 )
 

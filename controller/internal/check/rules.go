@@ -70,8 +70,9 @@ func (r *run) evaluate(ctx context.Context, given *Rule, compiled *rule.Rule) er
 		return reference.GVK == policyv1.SchemeGroupVersion.WithKind("PodDisruptionBudget")
 	})
 	for _, obj := range r.objects.all {
-		if !compiled.MatchesResource(obj.resource, obj.namespaced) ||
-			!compiled.MatchesObject(obj.resource, obj.Unstructured, r.objects.namespaceLabels(obj)) {
+		resource := obj.resourceFor(&given.spec)
+		if !compiled.MatchesResource(resource, obj.namespaced) ||
+			!compiled.MatchesObject(resource, obj.Unstructured, r.objects.namespaceLabels(obj)) {
 			continue
 		}
 		if err := ctx.Err(); err != nil {
@@ -79,7 +80,7 @@ func (r *run) evaluate(ctx context.Context, given *Rule, compiled *rule.Rule) er
 		}
 		lists := &refs{objects: r.objects}
 		finding, err := r.checker.evaluate(ctx, compiled, rule.Input{
-			Object: obj.Unstructured, Resource: obj.resource, Namespace: r.objects.namespaceOf(obj),
+			Object: obj.Unstructured, Resource: resource, Namespace: r.objects.namespaceOf(obj),
 			Refs: lists, Now: r.checker.opts.Now,
 		})
 		if err != nil {
@@ -100,6 +101,13 @@ func (r *run) evaluate(ctx context.Context, given *Rule, compiled *rule.Rule) er
 			if len(lists.live) > 0 {
 				unknown = append(unknown, obj.id())
 				kinds = append(kinds, lists.live...)
+				continue
+			}
+			if obj.encrypted {
+				r.note(Note{
+					Check: given.key.Name, Object: obj.id(), Path: obj.origin.Path, Line: obj.origin.Line,
+					Message: fmt.Sprintf("%s: SOPS encrypted values of it, so it is not known whether %s holds", obj.id(), given.key),
+				})
 				continue
 			}
 			if len(obj.variables) > 0 {

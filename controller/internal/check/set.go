@@ -12,8 +12,10 @@ import (
 	"slices"
 	"strings"
 
+	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/util/validation/field"
 	utilyaml "k8s.io/apimachinery/pkg/util/yaml"
 	"sigs.k8s.io/yaml"
 
@@ -132,13 +134,36 @@ func (s *Set) read(files fs.FS, name, source string) error {
 			return nil
 		case err != nil:
 			return fmt.Errorf("read %s: %w", source, err)
-		case obj.Object == nil || !ours(&obj):
+		case obj.Object == nil:
 			continue
 		}
-		if err := s.take(&obj, source); err != nil {
-			return fmt.Errorf("read %s: %s %s: %w", source, obj.GetKind(), obj.GetName(), err)
+		if err := s.add(&obj, source); err != nil {
+			return fmt.Errorf("read %s: %w", source, err)
 		}
 	}
+}
+
+// add takes an object, or those of a List.
+func (s *Set) add(obj *unstructured.Unstructured, source string) error {
+	if obj.IsList() && strings.HasSuffix(obj.GetKind(), "List") {
+		list, err := obj.ToList()
+		if err != nil {
+			return fmt.Errorf("%s: %w", obj.GetKind(), err)
+		}
+		for i := range list.Items {
+			if err := s.add(&list.Items[i], source); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	if !ours(obj) {
+		return nil
+	}
+	if err := s.take(obj, source); err != nil {
+		return fmt.Errorf("%s %s: %w", obj.GetKind(), obj.GetName(), err)
+	}
+	return nil
 }
 
 // ours says whether an object is of a kind that a Set holds.
@@ -149,7 +174,8 @@ func ours(obj *unstructured.Unstructured) bool {
 
 const kindLifeline = "Lifeline"
 
-// take adds an object. A field that its kind does not have is an error.
+// take adds an object. A field that its kind does not have is an error, and so is a
+// value that is none of those that its CustomResourceDefinition lists.
 func (s *Set) take(obj *unstructured.Unstructured, source string) error {
 	if obj.GetKind() == kindLifeline {
 		lifeline := &v1alpha1.Lifeline{}
@@ -164,6 +190,9 @@ func (s *Set) take(obj *unstructured.Unstructured, source string) error {
 	if err := strictly(obj, &typed); err != nil {
 		return err
 	}
+	if err := listed(&typed.Spec); err != nil {
+		return err
+	}
 	key := rule.Key{Kind: obj.GetKind(), Name: obj.GetName()}
 	if key.Kind == rule.KindRule {
 		key.Namespace = obj.GetNamespace()
@@ -174,6 +203,35 @@ func (s *Set) take(obj *unstructured.Unstructured, source string) error {
 
 func strictly(obj *unstructured.Unstructured, into any) error {
 	return runtime.DefaultUnstructuredConverter.FromUnstructuredWithValidation(obj.Object, into, true)
+}
+
+// listed is an error where a field of a rule has another value than those that its
+// CustomResourceDefinition lists: such a rule never comes to be in a cluster.
+func listed(spec *v1alpha1.RuleSpec) error {
+	path := field.NewPath("spec")
+	var wrong field.ErrorList
+	if spec.Severity != "" {
+		wrong = append(wrong, oneOf(path.Child("severity"), spec.Severity, Severities())...)
+	}
+	for i, mode := range spec.Modes {
+		wrong = append(wrong, oneOf(path.Child("modes").Index(i), mode, []v1alpha1.Mode{v1alpha1.ModeAdmission, v1alpha1.ModeAudit})...)
+	}
+	for i, action := range spec.ValidationActions {
+		wrong = append(wrong, oneOf(path.Child("validationActions").Index(i), action,
+			[]admissionregistrationv1.ValidationAction{admissionregistrationv1.Deny, admissionregistrationv1.Warn, admissionregistrationv1.Audit})...)
+	}
+	if spec.FailurePolicy != nil {
+		wrong = append(wrong, oneOf(path.Child("failurePolicy"), *spec.FailurePolicy,
+			[]admissionregistrationv1.FailurePolicyType{admissionregistrationv1.Fail, admissionregistrationv1.Ignore})...)
+	}
+	return wrong.ToAggregate()
+}
+
+func oneOf[T ~string](path *field.Path, is T, allowed []T) field.ErrorList {
+	if slices.Contains(allowed, is) {
+		return nil
+	}
+	return field.ErrorList{field.NotSupported(path, is, allowed)}
 }
 
 // found are the rules and Lifelines to judge a render by: its own, and those of

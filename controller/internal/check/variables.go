@@ -25,7 +25,7 @@ func unknownIn(obj *object, mistakes []mistake) []string {
 		return nil
 	}
 	valid := func(known func(name string) bool) bool {
-		content, ok := without(obj.Object, func(text string) bool {
+		content, ok := without(obj.known(), func(text string) bool {
 			return slices.ContainsFunc(obj.variables, func(name string) bool { return !known(name) && uses(text, name) })
 		}).(map[string]any)
 		if !ok {

@@ -41,6 +41,9 @@ func (w *walk) build(start string) (*built, error) {
 			}
 		}
 	}
+	if err := w.override(dir); err != nil {
+		return nil, err
+	}
 	acc := &accumulated{resources: resmap.New()}
 	if err := w.directory(dir, nil, Origin{Path: dir}, acc); err != nil {
 		return nil, err

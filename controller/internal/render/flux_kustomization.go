@@ -1,7 +1,6 @@
 package render
 
 import (
-	"path"
 	"strings"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -14,8 +13,15 @@ type FluxKustomization struct {
 	APIVersion, Namespace, Name string
 	// Path that it builds, relative to the root of its source, "." for the root.
 	Path string
-	// Patches is true where it changes what it builds by patches of its own.
-	Patches bool
+	// Source is namespace/name of what it builds from.
+	Source string
+	// DependsOn are the Kustomizations that it waits for, as namespace/name.
+	DependsOn []string
+	// Sets is what it sets on the kustomization that it builds.
+	Sets Overrides
+	// Others are the other fields by which it changes what it builds, and which no
+	// render applies, as "spec.patches".
+	Others []string
 	// substitutes is true where it replaces variables: by values, which win, and by
 	// those of ConfigMaps and Secrets where open is true. Where always is false, it
 	// does so only if it has any.
@@ -26,40 +32,94 @@ type FluxKustomization struct {
 // fluxKustomizationGroup is the API group of a Kustomization of Flux.
 const fluxKustomizationGroup = "kustomize.toolkit.fluxcd.io"
 
+// ownSource is what flux bootstrap and flux-operator call the source of the
+// repository that they are told of.
+const ownSource = "flux-system"
+
 // IsFluxKustomization says whether an object is a Kustomization of Flux.
 func IsFluxKustomization(o *unstructured.Unstructured) bool {
 	return o.GroupVersionKind().Group == fluxKustomizationGroup && o.GetKind() == "Kustomization"
 }
 
-// FluxPath is what a Kustomization of Flux builds, relative to the root of its
-// source, "." for the root.
-func FluxPath(o *unstructured.Unstructured) string {
-	at, _, _ := unstructured.NestedString(o.Object, "spec", "path")
-	inside := strings.TrimPrefix(path.Join("/", at), "/")
-	if inside == "" {
-		return "."
+// ReadFluxKustomization reads a Kustomization of Flux. What is not of its type is left
+// out.
+func ReadFluxKustomization(o *unstructured.Unstructured, origin Origin) FluxKustomization {
+	text := func(fields ...string) string {
+		s, _, _ := unstructured.NestedString(o.Object, append([]string{"spec"}, fields...)...)
+		return s
 	}
-	return inside
+	k := FluxKustomization{
+		Origin: origin, APIVersion: o.GetAPIVersion(), Namespace: o.GetNamespace(), Name: o.GetName(),
+		Path: inside(text("path")),
+		Sets: Overrides{Namespace: text("targetNamespace"), NamePrefix: text("namePrefix"), NameSuffix: text("nameSuffix")},
+	}
+	k.Source = k.qualified(text("sourceRef", "namespace"), text("sourceRef", "name"))
+	on, _, _ := unstructured.NestedSlice(o.Object, "spec", "dependsOn")
+	for _, entry := range on {
+		if fields, ok := entry.(map[string]any); ok {
+			namespace, _ := fields["namespace"].(string)
+			name, _ := fields["name"].(string)
+			k.DependsOn = append(k.DependsOn, k.qualified(namespace, name))
+		}
+	}
+	for _, field := range []string{"patches", "patchesStrategicMerge", "patchesJson6902", "components", "images"} {
+		if all, _, _ := unstructured.NestedSlice(o.Object, "spec", field); len(all) > 0 {
+			k.Others = append(k.Others, "spec."+field)
+		}
+	}
+	if metadata, _, _ := unstructured.NestedMap(o.Object, "spec", "commonMetadata"); len(metadata) > 0 {
+		k.Others = append(k.Others, "spec.commonMetadata")
+	}
+	_, k.substitutes, _ = unstructured.NestedMap(o.Object, "spec", "postBuild")
+	k.values, _, _ = unstructured.NestedStringMap(o.Object, "spec", "postBuild", "substitute")
+	from, _, _ := unstructured.NestedSlice(o.Object, "spec", "postBuild", "substituteFrom")
+	k.open = len(from) > 0
+	k.always = text("postBuild", "substituteStrategy") == "Always"
+	return k
+}
+
+// qualified is namespace/name of what a Kustomization refers to, which is beside it
+// where no namespace is said.
+func (k *FluxKustomization) qualified(namespace, name string) string {
+	if namespace == "" {
+		namespace = k.Namespace
+	}
+	return namespace + "/" + name
 }
 
 // FluxKustomizations are those among the objects, in their order.
 func (r *Result) FluxKustomizations() []FluxKustomization {
 	var out []FluxKustomization
 	for _, object := range r.Objects {
-		o := object.Object
-		if !IsFluxKustomization(o) {
-			continue
+		if IsFluxKustomization(object.Object) {
+			out = append(out, ReadFluxKustomization(object.Object, object.Origin))
 		}
-		k := FluxKustomization{Origin: object.Origin, APIVersion: o.GetAPIVersion(), Namespace: o.GetNamespace(), Name: o.GetName(), Path: FluxPath(o)}
-		patches, _, _ := unstructured.NestedSlice(o.Object, "spec", "patches")
-		k.Patches = len(patches) > 0
-		_, k.substitutes, _ = unstructured.NestedMap(o.Object, "spec", "postBuild")
-		k.values, _, _ = unstructured.NestedStringMap(o.Object, "spec", "postBuild", "substitute")
-		from, _, _ := unstructured.NestedSlice(o.Object, "spec", "postBuild", "substituteFrom")
-		k.open = len(from) > 0
-		strategy, _, _ := unstructured.NestedString(o.Object, "spec", "postBuild", "substituteStrategy")
-		k.always = strategy == "Always"
-		out = append(out, k)
+	}
+	return out
+}
+
+// OwnSources are the sources, of the Kustomizations that the render of a path has, that
+// are the repository itself: what is called as one, and that of the Kustomization which
+// builds the path.
+func OwnSources(in string, all []FluxKustomization) map[string]bool {
+	own := map[string]bool{}
+	for i := range all {
+		if strings.HasSuffix(all[i].Source, "/"+ownSource) || all[i].Path == in {
+			own[all[i].Source] = true
+		}
+	}
+	return own
+}
+
+// Fields that are set, as those of the Kustomization's spec.
+func (o Overrides) Fields() []string {
+	var out []string
+	for _, field := range []struct{ name, value string }{
+		{"spec.targetNamespace", o.Namespace}, {"spec.namePrefix", o.NamePrefix}, {"spec.nameSuffix", o.NameSuffix},
+	} {
+		if field.value != "" {
+			out = append(out, field.name)
+		}
 	}
 	return out
 }

@@ -87,6 +87,14 @@ func TestMistakes(t *testing.T) {
 			files: map[string]string{"kustomization.yaml": one, "a.yaml": "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a\n"},
 			want:  "a.yaml:2: does not parse: yaml: line 2: ",
 		},
+		"key that is there twice": {
+			files: map[string]string{"kustomization.yaml": one, "a.yaml": "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: b}\n---\n" + deploymentA + "  replicas: 2\n"},
+			want:  `a.yaml:25: mapping key "replicas" already defined at line 12`,
+		},
+		"key that is there twice in a List": {
+			files: map[string]string{"kustomization.yaml": one, "a.yaml": "apiVersion: v1\nkind: List\nitems:\n- apiVersion: v1\n  kind: ConfigMap\n  metadata: {name: b, name: c}\n"},
+			want:  `a.yaml:6: mapping key "name" already defined at line 6`,
+		},
 		"kustomization that does not parse": {
 			files: map[string]string{"kustomization.yaml": "resources:\n  - a.yaml\n - b.yaml\n"},
 			want:  "kustomization.yaml:2: does not parse: yaml: line 2: ",

@@ -1,6 +1,7 @@
 package render
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -9,7 +10,8 @@ import (
 
 // ReadYAML reads a file of YAML of at most limit bytes. What is no regular file is
 // not opened, as some have no end and others wait for one; what would be more than
-// DefaultLimits().Nodes is an error. Errors do not name the file.
+// DefaultLimits().Nodes, or says a key of a mapping twice, is an error. Errors do not
+// name the file.
 func ReadYAML(files fs.FS, name string, limit int64) ([]byte, error) {
 	info, err := fs.Stat(files, name)
 	if err != nil {
@@ -30,7 +32,8 @@ func ReadYAML(files fs.FS, name string, limit int64) ([]byte, error) {
 	if int64(len(content)) > limit {
 		return nil, fmt.Errorf("it has more than the %d bytes that one file may have", limit)
 	}
-	if _, err := weigh(content, DefaultLimits().Nodes); err != nil {
+	w := weighAll(content, DefaultLimits().Nodes)
+	if err := cmp.Or(w.err, w.twice); err != nil {
 		var wrong *excess
 		if errors.As(err, &wrong) && wrong.line > 0 && !errors.Is(err, errNotYAML) {
 			return nil, fmt.Errorf("line %d: %w", wrong.line, err)

@@ -3,6 +3,8 @@ package render
 import (
 	"context"
 	"fmt"
+	"os"
+	"path/filepath"
 	"sync"
 
 	jsonpatch "gopkg.in/evanphx/json-patch.v4"
@@ -132,8 +134,16 @@ type Options struct {
 	// flux2's manifests; a gotk-components.yaml; or oci:// and a reference.
 	// Needed only where there is a FluxInstance.
 	Distribution string
+	// Overrides of the kustomization at Path.
+	Overrides Overrides
 	// Limits on what is read. The zero value is DefaultLimits.
 	Limits Limits
+}
+
+// Overrides are what a Flux Kustomization sets on the kustomization that it builds, in
+// the place of what that says. An empty one leaves it as it is.
+type Overrides struct {
+	Namespace, NamePrefix, NameSuffix string
 }
 
 // Error is a mistake in the tree, or in what was passed.
@@ -157,6 +167,13 @@ func (e *Error) Error() string {
 // Unwrap returns what is wrong without the place.
 func (e *Error) Unwrap() error { return e.Err }
 
+// HasFolder says whether the tree has a folder: a path relative to its root, with
+// slashes.
+func (r *Result) HasFolder(path string) bool {
+	info, err := os.Stat(filepath.Join(r.Root, filepath.FromSlash(path)))
+	return err == nil && info.IsDir()
+}
+
 // building keeps builds apart: kustomize's schema is one for the whole process.
 var building sync.Mutex //nolint:gochecknoglobals // it guards a global of kustomize
 
@@ -174,6 +191,7 @@ func Render(ctx context.Context, opts Options) (*Result, error) {
 		return nil, err
 	}
 	w := newWalk(ctx, tree)
+	w.overrides = opts.Overrides
 	built, err := w.build(tree.start)
 	if err != nil {
 		return nil, err

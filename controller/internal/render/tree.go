@@ -46,12 +46,6 @@ type tree struct {
 	memory memory
 }
 
-// weighed is what a file is as YAML.
-type weighed struct {
-	nodes int
-	err   error // where it is none
-}
-
 // openTree finds the root of the tree that holds start.
 func openTree(start, root string, limits Limits) (*tree, error) {
 	if limits == (Limits{}) {
@@ -199,6 +193,19 @@ func (t *tree) loadYAML(rel string) ([]byte, error) {
 	return content, nil
 }
 
+// loadManifest reads a resolved file of objects. One with a key that is there twice is
+// refused, as kustomize does not write such an object.
+func (t *tree) loadManifest(rel string) ([]byte, error) {
+	content, err := t.loadYAML(rel)
+	if err != nil {
+		return nil, err
+	}
+	if twice := t.yaml[rel].twice; twice != nil {
+		return nil, placed(rel, twice)
+	}
+	return content, nil
+}
+
 // text is a YAML text inside of a file that is about to be parsed.
 func (t *tree) text(content string) error {
 	return t.build(weigh([]byte(content), t.limits.Nodes))
@@ -228,11 +235,11 @@ func placed(rel string, err error) error {
 // put keeps a file in memory, as if it had been read. What holds too much YAML is
 // refused wherever it stands: a file of data can be named as YAML in another place.
 func (t *tree) put(rel string, content []byte) error {
-	nodes, err := weigh(content, t.limits.Nodes)
-	if err != nil && !errors.Is(err, errNotYAML) {
-		return placed(rel, err)
+	w := weighAll(content, t.limits.Nodes)
+	if w.err != nil && !errors.Is(w.err, errNotYAML) {
+		return placed(rel, w.err)
 	}
-	t.yaml[rel] = weighed{nodes, err}
+	t.yaml[rel] = w
 	t.read += int64(len(content))
 	t.memory.put(rel, content)
 	return nil

@@ -1,6 +1,7 @@
 package render
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -30,8 +31,10 @@ type walk struct {
 	patches  []Patch
 	places   map[*resource.Resource]place
 	// set are the patches that changed a field of an object, by JSON pointer.
-	set      map[*resource.Resource]map[string][]int
-	reported func(k *kustomization, list string, index int) (Origin, string, bool)
+	set map[*resource.Resource]map[string][]int
+	// overrides are set on the kustomization at the top.
+	overrides Overrides
+	reported  func(k *kustomization, list string, index int) (Origin, string, bool)
 }
 
 // place is where an object was written.
@@ -174,7 +177,7 @@ func (w *walk) resource(k *kustomization, name string, at Origin, acc *accumulat
 		}
 		return nil
 	}
-	content, err := w.tree.loadYAML(rel)
+	content, err := w.tree.loadManifest(rel)
 	if err != nil {
 		return asError(at, err)
 	}
@@ -224,6 +227,27 @@ func (w *walk) locate(file string, content []byte, found resmap.ResMap) {
 		}
 		w.places[res] = p
 	}
+}
+
+// override sets on the kustomization of a folder what a Flux Kustomization sets on the
+// one that it builds, as kustomize-controller does: in the file that kustomize reads.
+func (w *walk) override(dir string) error {
+	if w.overrides == (Overrides{}) {
+		return nil
+	}
+	k, err := w.kustomization(dir, Origin{Path: dir})
+	if err != nil {
+		return err
+	}
+	k.Namespace = cmp.Or(w.overrides.Namespace, k.Namespace)
+	k.NamePrefix = cmp.Or(w.overrides.NamePrefix, k.NamePrefix)
+	k.NameSuffix = cmp.Or(w.overrides.NameSuffix, k.NameSuffix)
+	content, err := yaml.Marshal(k.Kustomization)
+	if err != nil {
+		return k.fail(fmt.Errorf("write the kustomization: %w", err))
+	}
+	w.tree.memory.put(k.file, content)
+	return nil
 }
 
 // synthesise is the kustomization that Flux makes for a folder that has none, or

@@ -35,6 +35,21 @@ func (e *excess) Unwrap() error { return e.err }
 // billions of nodes, and one that is part of what it names has no end. Every error is
 // an *excess, and is errNotYAML where the text does not parse.
 func weigh(text []byte, limit int) (int, error) {
+	w := weighAll(text, limit)
+	return w.nodes, w.err
+}
+
+// weighed is what a text is as YAML.
+type weighed struct {
+	nodes int
+	err   error // where it is none
+	// twice is the first key that a mapping has two times, an *excess; nil where
+	// there is none. Who reads such a mapping decides which one counts.
+	twice error
+}
+
+// weighAll weighs a text, and finds the key that it says twice.
+func weighAll(text []byte, limit int) weighed {
 	// A node takes one of these bytes at least, and half of a pair does. What has
 	// too many of them is not worth the memory of parsing it.
 	starts := 0
@@ -44,7 +59,7 @@ func weigh(text []byte, limit int) (int, error) {
 		}
 	}
 	if starts > 2*limit {
-		return 0, &excess{err: fmt.Errorf("its YAML may have more than %d nodes", limit)}
+		return weighed{err: &excess{err: fmt.Errorf("its YAML may have more than %d nodes", limit)}}
 	}
 	s := scale{limit: limit, anchored: map[*yaml.Node]weight{}}
 	total := 0
@@ -52,16 +67,16 @@ func weigh(text []byte, limit int) (int, error) {
 		var doc yaml.Node
 		switch err := decoder.Decode(&doc); {
 		case errors.Is(err, io.EOF):
-			return total, nil
+			return weighed{nodes: total, twice: s.twice}
 		case err != nil:
-			return 0, &excess{line: lineIn(err), err: fmt.Errorf("%w: %w", errNotYAML, err)}
+			return weighed{err: &excess{line: lineIn(err), err: fmt.Errorf("%w: %w", errNotYAML, err)}}
 		}
 		w, err := s.node(&doc, 0)
 		if err != nil {
-			return 0, err
+			return weighed{err: err}
 		}
 		if total += w.nodes; total > limit {
-			return 0, s.tooMany(doc.Line)
+			return weighed{err: s.tooMany(doc.Line)}
 		}
 	}
 }
@@ -73,6 +88,7 @@ type weight struct{ nodes, height int }
 type scale struct {
 	limit    int
 	anchored map[*yaml.Node]weight // without nodes while it is being weighed
+	twice    error
 }
 
 func (s *scale) node(n *yaml.Node, depth int) (weight, error) {
@@ -94,6 +110,9 @@ func (s *scale) node(n *yaml.Node, depth int) (weight, error) {
 	if n.Anchor != "" {
 		s.anchored[n] = weight{}
 	}
+	if n.Kind == yaml.MappingNode && s.twice == nil {
+		s.twice = keyTwice(n)
+	}
 	w := weight{nodes: 1}
 	for _, c := range n.Content {
 		below, err := s.node(c, depth+1)
@@ -109,6 +128,23 @@ func (s *scale) node(n *yaml.Node, depth int) (weight, error) {
 		s.anchored[n] = w
 	}
 	return w, nil
+}
+
+// keyTwice is an error where a mapping has a key two times, as YAML's readers that
+// refuse it say it.
+func keyTwice(mapping *yaml.Node) error {
+	lines := make(map[string]int, len(mapping.Content)/2)
+	for i := 0; i+1 < len(mapping.Content); i += 2 {
+		key := mapping.Content[i]
+		if key.Kind != yaml.ScalarNode {
+			continue
+		}
+		if first, known := lines[key.Value]; known {
+			return &excess{key.Line, fmt.Errorf("mapping key %q already defined at line %d", key.Value, first)}
+		}
+		lines[key.Value] = key.Line
+	}
+	return nil
 }
 
 func (s *scale) tooDeep(line int) error {

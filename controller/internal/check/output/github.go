@@ -9,10 +9,10 @@ import (
 	"github.com/mainstay-dev/mainstay/controller/internal/check"
 )
 
-// writeGitHub writes one workflow command for each finding, and one line for
-// people. It is put on the patch that set what is wrong, where there is one: a
-// pull request shows what is on lines that it changes. Two objects that come from
-// one place with one message are one.
+// writeGitHub writes one workflow command for each finding, and for people the notes
+// and one line. A command is about the patch that set what is wrong, where there is
+// one: a pull request shows what is on lines that it changes. Two objects that come
+// from one place with one message are one.
 func writeGitHub(out io.Writer, report *check.Report) error {
 	said := map[string]bool{}
 	for _, f := range open(report) {
@@ -21,7 +21,7 @@ func writeGitHub(out io.Writer, report *check.Report) error {
 			place = f.SetBy[0]
 		}
 		line := fmt.Sprintf("::%s file=%s,line=%d,title=%s::%s\n",
-			githubLevel(f.Severity), property(place.Path), place.Line, property(f.Check+" ("+string(f.Severity)+")"), data(about(f)))
+			githubLevel(f.Severity), property(visible(place.Path)), place.Line, property(clean(f.Check+" ("+string(f.Severity)+")")), data(about(f)))
 		if said[line] {
 			continue
 		}
@@ -30,8 +30,10 @@ func writeGitHub(out io.Writer, report *check.Report) error {
 			return fmt.Errorf("write the annotations: %w", err)
 		}
 	}
-	if _, err := fmt.Fprintln(out, counted(report)); err != nil {
-		return fmt.Errorf("write the annotations: %w", err)
+	for _, line := range append(notes(report), counted(report)) {
+		if _, err := fmt.Fprintln(out, line); err != nil {
+			return fmt.Errorf("write the notes: %w", err)
+		}
 	}
 	return nil
 }

@@ -42,10 +42,10 @@ func writeJUnit(out io.Writer, report *check.Report) error {
 	suite := junitSuite{Name: "mainstay check"}
 	for _, f := range open(report) {
 		suite.Cases = append(suite.Cases, junitCase{
-			Name: f.Object, ClassName: f.Check, File: f.Path, Line: f.Line,
+			Name: clean(f.Object), ClassName: clean(f.Check), File: visible(f.Path), Line: f.Line,
 			Failure: &junitFailure{
 				Message: clean(f.Message), Type: string(f.Severity),
-				Text: fmt.Sprintf("%s:%d: %s", f.Path, f.Line, about(f)),
+				Text: clean(fmt.Sprintf("%s:%d: %s", f.Path, f.Line, about(f))),
 			},
 		})
 	}

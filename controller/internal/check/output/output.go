@@ -1,6 +1,7 @@
 package output
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -50,10 +51,7 @@ func Write(out io.Writer, format Format, version string, report *check.Report) e
 	var err error
 	switch format {
 	case JSON:
-		encoder := json.NewEncoder(out)
-		encoder.SetEscapeHTML(false)
-		encoder.SetIndent("", "  ")
-		err = encoder.Encode(report)
+		err = encode(out, report)
 	case SARIF:
 		err = writeSARIF(out, version, report)
 	case JUnit:
@@ -104,16 +102,70 @@ func about(f *check.Finding) string {
 	return clean(text)
 }
 
-// clean makes one line without control characters of a text that manifests have
-// a say in: it may go to a terminal.
+// The runner of GitHub takes each line of a step's output for a command that begins
+// with lineCommand, blanks before it left out, or has textCommand anywhere.
+const (
+	lineCommand = "::"
+	textCommand = "##["
+)
+
+// clean makes one line, which neither a terminal nor a runner acts on, of a text that
+// manifests have a say in.
 func clean(text string) string {
+	text = strings.Join(strings.Fields(visible(text)), " ")
+	if strings.HasPrefix(text, lineCommand) {
+		return ": :" + strings.TrimPrefix(text, lineCommand)
+	}
+	return text
+}
+
+// visible is clean for a part of a line, whose blanks stay as they are.
+func visible(text string) string {
 	text = strings.Map(func(r rune) rune {
 		if unicode.IsControl(r) {
 			return ' '
 		}
 		return r
 	}, text)
-	return strings.Join(strings.Fields(text), " ")
+	return strings.ReplaceAll(text, textCommand, "## [")
+}
+
+// encode writes JSON for people to read, too. Of a command to a runner, which it can
+// have within a string only, one character is escaped.
+func encode(out io.Writer, value any) error {
+	var text bytes.Buffer
+	encoder := json.NewEncoder(&text)
+	encoder.SetEscapeHTML(false)
+	encoder.SetIndent("", "  ")
+	if err := encoder.Encode(value); err != nil {
+		return fmt.Errorf("encode it: %w", err)
+	}
+	_, err := out.Write(bytes.ReplaceAll(text.Bytes(), []byte(textCommand), []byte(`#\u0023[`)))
+	return err
+}
+
+// notes are the lines of a report's notes, each once.
+func notes(report *check.Report) []string {
+	var out []string
+	said := map[string]bool{}
+	for i := range report.Notes {
+		if line := note(&report.Notes[i]); !said[line] {
+			said[line] = true
+			out = append(out, line)
+		}
+	}
+	return out
+}
+
+func note(n *check.Note) string {
+	line := "note: "
+	if n.Path != "" {
+		line += fmt.Sprintf("%s:%d: ", n.Path, n.Line)
+	}
+	if n.Object != "" {
+		line += n.Object + ": "
+	}
+	return clean(line + n.Message)
 }
 
 // short is "Deployment ns/name" for "apps/v1/Deployment ns/name".

@@ -6,6 +6,7 @@ import (
 	"encoding/xml"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -165,5 +166,58 @@ func TestParse(t *testing.T) {
 	const want = `output "html" is none of table, json, sarif, junit, github`
 	if _, err := output.Parse("html"); err == nil || err.Error() != want {
 		t.Errorf("html: %v, want %s", err, want)
+	}
+}
+
+// hostile is a report on a tree that wants to talk to a terminal and to a runner.
+func hostile() *check.Report {
+	const text = "::stop-commands::x\n::error::y\x1b[31m\r::add-mask::z ##[error]w"
+	return &check.Report{
+		Findings: []check.Finding{{
+			Check: text, Rule: text, Severity: "high", Object: text, Path: text, Line: 1, Message: text, In: text,
+			SetBy: []check.Place{{Path: text, Line: 2}}, Instance: text, State: check.StateNew, Fingerprint: "00ff",
+		}, {Check: "c", Severity: "high", Path: "a", Line: 1, Message: text, Fingerprint: "01ff"}},
+		Notes: []check.Note{{Check: text, Object: text, Path: text, Line: 3, Message: text}, {Message: text}},
+	}
+}
+
+// What is checked may be anybody's: it gives a terminal no escapes, and the runner of
+// GitHub no commands beside our own.
+func TestNothingOfTheTreeIsACommand(t *testing.T) {
+	t.Parallel()
+	own := regexp.MustCompile(`^::(error|warning|notice) file=[^:,]*,line=\d+,title=[^:,]*::[^\n]*$`)
+	for _, format := range output.Formats() {
+		t.Run(string(format), func(t *testing.T) {
+			t.Parallel()
+			var out bytes.Buffer
+			if err := output.Write(&out, format, "v1.2.3", hostile()); err != nil {
+				t.Fatal(err)
+			}
+			if strings.ContainsAny(out.String(), "\x1b\r") || strings.Contains(out.String(), "##[") {
+				t.Errorf("it has an escape or a command:\n%q", out.String())
+			}
+			for line := range strings.Lines(out.String()) {
+				line = strings.TrimSpace(line)
+				if strings.HasPrefix(line, "::") && (format != output.GitHub || !own.MatchString(line)) {
+					t.Errorf("a line is a command: %q", line)
+				}
+			}
+		})
+	}
+}
+
+// What JSON says is what the tree says.
+func TestJSONSaysTheWholeText(t *testing.T) {
+	t.Parallel()
+	var out bytes.Buffer
+	if err := output.Write(&out, output.JSON, "v1.2.3", hostile()); err != nil {
+		t.Fatal(err)
+	}
+	var got check.Report
+	if err := json.Unmarshal(out.Bytes(), &got); err != nil {
+		t.Fatal(err)
+	}
+	if want := hostile().Findings[0].Message; got.Findings[0].Message != want {
+		t.Errorf("message %q, want %q", got.Findings[0].Message, want)
 	}
 }

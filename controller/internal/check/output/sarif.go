@@ -1,8 +1,6 @@
 package output
 
 import (
-	"encoding/json"
-	"fmt"
 	"io"
 	"net/url"
 	"slices"
@@ -120,13 +118,7 @@ func writeSARIF(out io.Writer, version string, report *check.Report) error {
 		}
 		run.Results = append(run.Results, result)
 	}
-	encoder := json.NewEncoder(out)
-	encoder.SetEscapeHTML(false)
-	encoder.SetIndent("", "  ")
-	if err := encoder.Encode(sarifLog{Schema: sarifSchema, Version: sarifVersion, Runs: []sarifRun{run}}); err != nil {
-		return fmt.Errorf("encode the log: %w", err)
-	}
-	return nil
+	return encode(out, sarifLog{Schema: sarifSchema, Version: sarifVersion, Runs: []sarifRun{run}})
 }
 
 func sarifPlace(path string, line int) sarifLocation {

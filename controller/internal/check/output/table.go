@@ -16,27 +16,24 @@ func writeTable(out io.Writer, report *check.Report) error {
 	state, name := 0, 0
 	for i := range report.Findings {
 		state = max(state, len(report.Findings[i].State))
-		name = max(name, len(report.Findings[i].Check))
+		name = max(name, len(clean(report.Findings[i].Check)))
 	}
 	for i := range report.Findings {
 		f := &report.Findings[i]
 		if state > 0 {
 			fmt.Fprintf(&text, "%-*s  ", state, f.State)
 		}
-		fmt.Fprintf(&text, "%-8s  %-*s  %s:%d\n", f.Severity, name, f.Check, f.Path, f.Line)
+		fmt.Fprintf(&text, "%-8s  %-*s  %s:%d\n", f.Severity, name, clean(f.Check), visible(f.Path), f.Line)
 		fmt.Fprintf(&text, "    %s\n", about(f))
 	}
 	if len(report.Findings) > 0 {
 		text.WriteString("\n")
 	}
-	said := map[string]bool{}
-	for i := range report.Notes {
-		if line := note(&report.Notes[i]); !said[line] {
-			said[line] = true
-			text.WriteString(line)
-		}
+	all := notes(report)
+	for _, line := range all {
+		text.WriteString(line + "\n")
 	}
-	if len(said) > 0 {
+	if len(all) > 0 {
 		text.WriteString("\n")
 	}
 	fmt.Fprintf(&text, "%s in %s, %s; %s, %s\n", counted(report),
@@ -47,17 +44,6 @@ func writeTable(out io.Writer, report *check.Report) error {
 		return fmt.Errorf("write the table: %w", err)
 	}
 	return nil
-}
-
-func note(n *check.Note) string {
-	line := "note: "
-	if n.Path != "" {
-		line += fmt.Sprintf("%s:%d: ", n.Path, n.Line)
-	}
-	if n.Object != "" {
-		line += n.Object + ": "
-	}
-	return clean(line+n.Message) + "\n"
 }
 
 // counted says how many findings there are, of each severity.
