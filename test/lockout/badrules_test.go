@@ -2,6 +2,7 @@ package lockout_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -92,8 +93,12 @@ func (e *env) matchesEverything(t *testing.T, webhook bool) {
 	rule := worst.Obj()
 	e.create(t, rule)
 	account := &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Namespace: guarded, Name: "an-account"}}
+	// The last one is what no entry was about before.
+	secret := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: guarded, Name: "a-secret"}}
 	eventually(t, "the rule is in force", func(ctx context.Context) error {
-		return refusedBy(e.client.Create(ctx, account.DeepCopy(), client.DryRunAll), rule.Name)
+		return errors.Join(
+			refusedBy(e.client.Create(ctx, account.DeepCopy(), client.DryRunAll), rule.Name),
+			refusedBy(e.client.Create(ctx, secret, client.DryRunAll), rule.Name))
 	})
 	e.holds(t, expected{everything: true})
 	if webhook {
