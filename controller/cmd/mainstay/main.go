@@ -9,9 +9,10 @@ import (
 	"os/signal"
 	"strings"
 	"syscall"
-	"unicode"
 
 	"github.com/spf13/cobra"
+
+	"github.com/mainstay-dev/mainstay/controller/internal/check/output"
 )
 
 // version is set by the linker, whose -X needs a variable.
@@ -31,14 +32,13 @@ func main() {
 
 // printable is a message without what a terminal, or a CI system that reads the log
 // for commands, would act on: a file that is checked may be anybody's, and messages
-// quote it. Line ends stay, with a blank behind them, so that none begins a command.
+// quote it. Line ends stay.
 func printable(message string) string {
-	return strings.Map(func(r rune) rune {
-		if unicode.IsControl(r) && r != '\n' {
-			return ' '
-		}
-		return r
-	}, strings.ReplaceAll(message, "\n", "\n  "))
+	lines := strings.Split(message, "\n")
+	for i := range lines {
+		lines[i] = output.Line(lines[i])
+	}
+	return strings.Join(lines, "\n  ")
 }
 
 func newCommand() *cobra.Command {

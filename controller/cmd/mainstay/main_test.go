@@ -128,3 +128,13 @@ func TestVersion(t *testing.T) {
 		t.Errorf("printed %q, %v", out.String(), err)
 	}
 }
+
+// What ends a run may quote a file that is anybody's.
+func TestNoMessageIsACommand(t *testing.T) {
+	t.Parallel()
+	got := printable("read a.yaml: bad\x1b[31m\n  ::error title=x::y\nand ##[group]z\n    line 2")
+	want := "read a.yaml: bad [31m\n  : :error title=x::y\n  and ## [group]z\n      line 2"
+	if got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}

@@ -70,8 +70,10 @@ func TestPatches(t *testing.T) {
 		},
 		"two patches of a Secret": {
 			patches: []render.Patch{
-				{Origin: at(3), List: "patches", Kind: render.StrategicMerge, Matched: []string{"v1/Secret a/b"}, Changes: []render.Change{{Target: "v1/Secret a/b", Field: "/stringData/password", Before: "hunter0", After: "hunter1"}},
-					OverriddenBy: []render.Override{{By: 1, Target: "v1/Secret a/b", Field: "/stringData/password", Set: "hunter2"}}},
+				{
+					Origin: at(3), List: "patches", Kind: render.StrategicMerge, Matched: []string{"v1/Secret a/b"}, Changes: []render.Change{{Target: "v1/Secret a/b", Field: "/stringData/password", Before: "hunter0", After: "hunter1"}},
+					OverriddenBy: []render.Override{{By: 1, Target: "v1/Secret a/b", Field: "/stringData/password", Set: "hunter2"}},
+				},
 				{Origin: at(9), List: "patches", Index: 1, Kind: render.JSON6902, Matched: []string{"v1/Secret a/b"}, Changes: []render.Change{{Target: "v1/Secret a/b", Field: "/stringData/password", Before: "hunter1", After: "hunter2"}}},
 			},
 			want: []string{"medium patch-overridden k.yaml:3 patches[0] is overridden by patches[1] at k.yaml:9, which sets /stringData/password of v1/Secret a/b to a value that is not shown and wins"},

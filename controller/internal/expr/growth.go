@@ -50,9 +50,6 @@ type extent struct {
 	of map[int64]float64
 }
 
-// input is a part of an object that an expression is given.
-var input = extent{once: maxInput}
-
 func (x extent) plus(y extent) extent {
 	return x.with(y, func(a, b float64) float64 { return a + b })
 }

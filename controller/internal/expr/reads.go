@@ -260,13 +260,13 @@ func (r *reads) ident(e ast.Expr, scope *locals) places {
 	}
 	switch name {
 	case objectVar:
-		return places{nodes: []*node{r.object}, extent: input}
+		return places{nodes: []*node{r.object}, extent: extent{once: maxInput}}
 	case requestVar:
 		r.requestUses = append(r.requestUses, requestUse{id: e.ID()})
-		return places{nodes: []*node{r.request}, extent: input}
+		return places{nodes: []*node{r.request}, extent: extent{once: maxInput}}
 	case namespaceVar:
 		r.usesNamespace = true
-		return places{nodes: []*node{r.namespace}, extent: input}
+		return places{nodes: []*node{r.namespace}, extent: extent{once: maxInput}}
 	case variablesVar:
 		r.variablesUses = append(r.variablesUses, e.ID())
 	case refsVar:
@@ -279,7 +279,7 @@ func (r *reads) ident(e ast.Expr, scope *locals) places {
 	case admissioncel.AuthorizerVarName, admissioncel.RequestResourceAuthorizerVarName:
 		r.requestOnly[admissioncel.AuthorizerVarName] = true
 	}
-	return places{extent: input}
+	return places{extent: extent{once: maxInput}}
 }
 
 func (r *reads) selection(e ast.Expr, scope *locals) places {
@@ -326,10 +326,10 @@ func (r *reads) rootField(id int64, operand ast.Expr, name string, scope *locals
 		r.usesRefs[fieldName(name)] = true
 		r.refUses = append(r.refUses, id)
 		r.beyond[refsVar+"."+fieldName(name)] = true
-		return places{elem: &places{nodes: []*node{n}}, extent: input}, true
+		return places{elem: &places{nodes: []*node{n}}, extent: extent{once: maxInput}}, true
 	case requestVar:
 		r.requestUses = append(r.requestUses, requestUse{field: name, id: id})
-		value := places{nodes: []*node{r.request.field(name)}, extent: input}
+		value := places{nodes: []*node{r.request.field(name)}, extent: extent{once: maxInput}}
 		if slices.Contains([]string{"name", "namespace", "operation", "uid"}, name) {
 			value.extent = extent{once: maxName}
 		}
@@ -388,15 +388,7 @@ func (r *reads) call(e ast.Expr, scope *locals) places {
 	case operators.Index, operators.OptIndex, operators.OptSelect:
 		return r.index(e, scope)
 	case operators.Equals, operators.NotEquals, operators.In:
-		left, right := r.follow(args[0], scope), r.follow(args[1], scope)
-		if !isNull(args[0]) && !isNull(args[1]) {
-			left.whole()
-			right.whole()
-		}
-		// They are compared as far as the smaller one goes.
-		if r.growth.most(left.extent) > maxHeld {
-			r.growth.bounded(e.ID(), right.extent, maxHeld, hintAgain)
-		}
+		r.compare(e.ID(), args, scope)
 		return places{}
 	case operators.Add:
 		return r.concatenation(e.ID(), args, scope)
@@ -407,12 +399,11 @@ func (r *reads) call(e ast.Expr, scope *locals) places {
 		value.element()
 		return places{upTo: max(r.growth.most(value.extent), 1)}
 	case "lists.range":
-		if n := r.numbers(args, scope); n == 0 || n*scalar > maxMade {
+		n := r.numbers(args, scope)
+		if n == 0 || n*scalar > maxMade {
 			r.growth.refuse(e.ID(), hintRange)
-		} else {
-			return places{extent: extent{once: n * scalar}}
 		}
-		return places{}
+		return places{extent: extent{once: n * scalar}}
 	case "dyn", "optional.of", "value":
 		return r.receiver(c, scope)
 	case "hasValue":
@@ -423,6 +414,25 @@ func (r *reads) call(e ast.Expr, scope *locals) places {
 			return join(r.follow(c.Target(), scope), r.follow(args[0], scope))
 		}
 	}
+	return r.applied(e, scope)
+}
+
+// compare has two values be read as a whole, unless one of them is null.
+func (r *reads) compare(id int64, args []ast.Expr, scope *locals) {
+	left, right := r.follow(args[0], scope), r.follow(args[1], scope)
+	if !isNull(args[0]) && !isNull(args[1]) {
+		left.whole()
+		right.whole()
+	}
+	// They are compared as far as the smaller one goes.
+	if r.growth.most(left.extent) > maxHeld {
+		r.growth.bounded(id, right.extent, maxHeld, hintAgain)
+	}
+}
+
+// applied is what a function returns that is given values as a whole.
+func (r *reads) applied(e ast.Expr, scope *locals) places {
+	c := e.AsCall()
 	var given, fresh extent
 	use := func(e ast.Expr) extent {
 		value := r.follow(e, scope)
@@ -433,8 +443,8 @@ func (r *reads) call(e ast.Expr, scope *locals) places {
 	if c.IsMemberFunction() {
 		use(c.Target())
 	}
-	parts := make([]extent, 0, len(args))
-	for _, arg := range args {
+	parts := make([]extent, 0, len(c.Args()))
+	for _, arg := range c.Args() {
 		parts = append(parts, use(arg))
 	}
 	returned := r.growth.called(e, given, parts)

@@ -112,9 +112,14 @@ const (
 // clean makes one line, which neither a terminal nor a runner acts on, of a text that
 // manifests have a say in.
 func clean(text string) string {
-	text = strings.Join(strings.Fields(visible(text)), " ")
-	if strings.HasPrefix(text, lineCommand) {
-		return ": :" + strings.TrimPrefix(text, lineCommand)
+	return Line(strings.Join(strings.Fields(visible(text)), " "))
+}
+
+// Line is a line without what a terminal or a runner acts on. Its blanks stay as they are.
+func Line(text string) string {
+	text = visible(text)
+	if rest, isCommand := strings.CutPrefix(strings.TrimLeft(text, " "), lineCommand); isCommand {
+		return ": :" + rest
 	}
 	return text
 }
