@@ -5,6 +5,7 @@ import (
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
+	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"fmt"
@@ -91,50 +92,65 @@ func renewAt(c *x509.Certificate) time.Time {
 	return c.NotAfter.Add(-c.NotAfter.Sub(c.NotBefore) / 3)
 }
 
-// renew returns the data of the Secret that m was read from, with what is made anew.
-func (a authority) renew(m material, what renewal, now time.Time) (map[string][]byte, error) {
-	var (
-		ca     *x509.Certificate
-		caKey  = m.caKey
-		former = m.bundle
-	)
-	if what == renewAll {
-		key, err := newKey()
-		if err != nil {
-			return nil, err
-		}
-		template := template("mainstay-webhook-ca", now, a.caLife)
-		template.IsCA, template.BasicConstraintsValid = true, true
-		template.KeyUsage = x509.KeyUsageCertSign | x509.KeyUsageDigitalSignature
-		if ca, err = sign(template, template, key.Public(), key); err != nil {
-			return nil, fmt.Errorf("make the CA: %w", err)
-		}
-		caKey = key
-	} else {
-		ca, former = m.bundle[0], m.bundle[1:]
-	}
+// renew returns the data of the Secret that m was read from, with what is made anew, and
+// what that is: a CA that cannot sign for the names is made anew too.
+func (a authority) renew(m material, what renewal, now time.Time) (map[string][]byte, renewal, error) {
 	key, err := newKey()
 	if err != nil {
-		return nil, err
+		return nil, what, err
 	}
-	serving, err := a.serving(ca, caKey, key.Public(), a.namesWith(m, now), now)
-	if err != nil {
-		return nil, err
+	var ca, serving *x509.Certificate
+	caKey, former := m.caKey, m.bundle
+	if what != renewAll {
+		ca, former = m.bundle[0], m.bundle[1:]
+		if serving, err = a.serving(ca, caKey, key.Public(), a.namesWith(m, now), now); err != nil || !a.accepted(serving, ca, now) {
+			what, former = renewAll, m.bundle
+		}
+	}
+	if what == renewAll {
+		if ca, caKey, err = a.newCA(now); err != nil {
+			return nil, what, err
+		}
+		if serving, err = a.serving(ca, caKey, key.Public(), a.namesWith(m, now), now); err != nil {
+			return nil, what, err
+		}
 	}
 	caKeyPEM, err := keyutil.MarshalPrivateKeyToPEM(caKey)
 	if err != nil {
-		return nil, fmt.Errorf("encode the CA's key: %w", err)
+		return nil, what, fmt.Errorf("encode the CA's key: %w", err)
 	}
 	keyPEM, err := keyutil.MarshalPrivateKeyToPEM(key)
 	if err != nil {
-		return nil, fmt.Errorf("encode the serving certificate's key: %w", err)
+		return nil, what, fmt.Errorf("encode the serving certificate's key: %w", err)
 	}
 	return map[string][]byte{
 		KeyCA:                   encode(bundleOf(now, []*x509.Certificate{ca}, former)),
 		KeyCAKey:                caKeyPEM,
 		corev1.TLSCertKey:       encode([]*x509.Certificate{serving}),
 		corev1.TLSPrivateKeyKey: keyPEM,
-	}, nil
+	}, what, nil
+}
+
+func (a authority) newCA(now time.Time) (*x509.Certificate, crypto.Signer, error) {
+	key, err := newKey()
+	if err != nil {
+		return nil, nil, err
+	}
+	template := template("mainstay-webhook-ca", now, a.caLife)
+	template.IsCA, template.BasicConstraintsValid = true, true
+	template.KeyUsage = x509.KeyUsageCertSign | x509.KeyUsageDigitalSignature
+	ca, err := sign(template, template, key.Public(), key)
+	if err != nil {
+		return nil, nil, fmt.Errorf("make the CA: %w", err)
+	}
+	return ca, key, nil
+}
+
+// accepted says whether whoever trusts the CA accepts the certificate by this replica's
+// names. The CA may be of somebody else: one that is for other names, or not for signing.
+func (a authority) accepted(serving, ca *x509.Certificate, now time.Time) bool {
+	m := material{pair: &tls.Certificate{Certificate: [][]byte{serving.Raw}, Leaf: serving}}
+	return m.verify(now, a.names[0], ca) == nil
 }
 
 // namesWith are this replica's names and those that the certificate has already: two

@@ -4,6 +4,7 @@ import (
 	"crypto/x509"
 	"maps"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -25,7 +26,7 @@ func testAuthority() authority {
 
 func made(t *testing.T, a authority, from material, what renewal, at time.Time) (map[string][]byte, material) {
 	t.Helper()
-	data, err := a.renew(from, what, at)
+	data, _, err := a.renew(from, what, at)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -190,5 +191,92 @@ func TestReplicasOfDifferentNamesDoNotTakeTurns(t *testing.T) {
 		if what, why := a.judge(m, day0); what != renewNothing {
 			t.Errorf("renewed once more: %s", why)
 		}
+	}
+}
+
+// TestCAThatCannotSignIsReplaced has a CA that somebody else put there, and by which no
+// certificate is accepted, be made anew, and not the certificate again and again.
+func TestCAThatCannotSignIsReplaced(t *testing.T) {
+	t.Parallel()
+	a := testAuthority()
+	_, good := made(t, a, material{}, renewAll, day0)
+	for name, tc := range map[string]struct {
+		change func(template *x509.Certificate)
+		want   renewal
+	}{
+		"one as ours":          {func(*x509.Certificate) {}, renewServing},
+		"for other names":      {func(c *x509.Certificate) { c.PermittedDNSDomains = []string{"example.com"} }, renewAll},
+		"not for these names":  {func(c *x509.Certificate) { c.ExcludedDNSDomains = []string{"svc"} }, renewAll},
+		"not for signing":      {func(c *x509.Certificate) { c.KeyUsage = x509.KeyUsageDigitalSignature }, renewAll},
+		"not for servers":      {func(c *x509.Certificate) { c.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth} }, renewAll},
+		"for these names only": {func(c *x509.Certificate) { c.PermittedDNSDomains = []string{"svc", "mainstay-webhook"} }, renewServing},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			key, err := newKey()
+			if err != nil {
+				t.Fatal(err)
+			}
+			ca := template("somebody-elses", day0, a.caLife)
+			ca.IsCA, ca.BasicConstraintsValid, ca.KeyUsage = true, true, x509.KeyUsageCertSign
+			tc.change(ca)
+			signed, err := sign(ca, ca, key.Public(), key)
+			if err != nil {
+				t.Fatal(err)
+			}
+			m := material{bundle: []*x509.Certificate{signed}, caKey: key, pair: good.pair}
+			judged, _ := a.judge(m, day0)
+			data, what, err := a.renew(m, judged, day0)
+			if err != nil || judged != renewServing || what != tc.want {
+				t.Fatalf("judged %q, renewed %q, %v; want %q", judged, what, err, tc.want)
+			}
+			renewed, err := parse(data)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if again, why := a.judge(renewed, day0); again != renewNothing {
+				t.Errorf("renewed once more: %s", why)
+			}
+			if !slices.ContainsFunc(renewed.bundle, signed.Equal) {
+				t.Error("the former CA is not trusted any more")
+			}
+		})
+	}
+}
+
+// TestBundleSize has room for as many CAs as there may be, of ours and of longer ones.
+func TestBundleSize(t *testing.T) {
+	t.Parallel()
+	a := testAuthority()
+	_, m := made(t, a, material{}, renewAll, day0)
+	for range maxBundle {
+		_, m = made(t, a, m, renewAll, day0)
+	}
+	all := encode(m.bundle)
+	long := template(strings.Repeat("a", 4000), day0, a.caLife)
+	key, err := newKey()
+	if err != nil {
+		t.Fatal(err)
+	}
+	longCA, err := sign(long, long, key.Public(), key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	longPEM := encode([]*x509.Certificate{longCA})
+	for name, tc := range map[string]struct {
+		bundle []byte
+		want   int
+	}{
+		"none":          {nil, 3 << 10},
+		"one of ours":   {encode(m.bundle[:1]), 3 << 10},
+		"three of ours": {all, 3 << 10},
+		"a longer one":  {encode([]*x509.Certificate{m.bundle[0], longCA}), 3 * len(longPEM)},
+	} {
+		if got := BundleSize(tc.bundle); got != tc.want || len(tc.bundle) > got {
+			t.Errorf("%s, of %d bytes: room for %d, want %d", name, len(tc.bundle), got, tc.want)
+		}
+	}
+	if len(m.bundle) != maxBundle {
+		t.Errorf("%d CAs", len(m.bundle))
 	}
 }

@@ -252,7 +252,7 @@ func (k *Keeper) writeOnce(ctx context.Context) error {
 	if what == renewNothing {
 		return err
 	}
-	data, err := k.authority.renew(m, what, now)
+	data, what, err := k.authority.renew(m, what, now)
 	if err != nil {
 		return err
 	}

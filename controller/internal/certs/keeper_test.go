@@ -179,7 +179,7 @@ func TestSomebodyElseWritesTheSecret(t *testing.T) {
 	}
 
 	auth := New(opts).authority
-	data, err := auth.renew(material{}, renewAll, time.Now())
+	data, _, err := auth.renew(material{}, renewAll, time.Now())
 	if err != nil {
 		t.Fatal(err)
 	}

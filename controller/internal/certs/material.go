@@ -24,8 +24,26 @@ const (
 	KeyCAKey = "ca.key"
 )
 
-// maxBundle bounds the CAs that are trusted at once.
-const maxBundle = 3
+const (
+	// maxBundle bounds the CAs that are trusted at once.
+	maxBundle = 3
+	// caSize is how long a CA is taken for at least, in bytes of PEM: one of ours has less.
+	caSize = 1 << 10
+)
+
+// BundleSize is how long a bundle may become, in bytes, that is another one now: with as many
+// CAs as there may be, each as long as the longest of it.
+func BundleSize(bundle []byte) int {
+	longest := caSize
+	cas, err := cert.ParseCertsPEM(bundle)
+	if err != nil {
+		cas = nil // an empty one, before there is a certificate
+	}
+	for _, ca := range cas {
+		longest = max(longest, len(encode([]*x509.Certificate{ca})))
+	}
+	return maxBundle * longest
+}
 
 // material is what a Secret holds, as far as it can be read.
 type material struct {

@@ -13,6 +13,7 @@ import (
 
 	"github.com/go-logr/logr"
 	"k8s.io/utils/clock"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 	ctrlmanager "sigs.k8s.io/controller-runtime/pkg/manager"
 
 	"github.com/mainstay-dev/mainstay/controller/api/v1alpha1"
@@ -122,6 +123,9 @@ func (f *firstRead) check() error {
 	return nil
 }
 
+// expectEvery is how often rules that were expected are looked for once more.
+const expectEvery = 2 * time.Second
+
 // judge runs the engine once it knows which rules there are.
 type judge struct {
 	*webhook.Engine
@@ -135,21 +139,47 @@ func (j *judge) Start(ctx context.Context) error {
 	if !j.mgr.GetCache().WaitForCacheSync(ctx) {
 		return nil
 	}
+	if err := expect(ctx, j.mgr.GetCache(), j.Expect); err != nil {
+		return err
+	}
+	go j.expectAgain(ctx)
+	return j.Engine.Start(ctx)
+}
+
+// expectAgain expects what there still is until all of it was seen: a rule that was deleted
+// before anybody handed it over would be waited for for ever.
+func (j *judge) expectAgain(ctx context.Context) {
+	ticker := time.NewTicker(expectEvery)
+	defer ticker.Stop()
+	for j.Expects() {
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+		}
+		if err := expect(ctx, j.mgr.GetCache(), j.Expect); err != nil {
+			j.mgr.GetLogger().Error(err, "cannot look again which rules there are")
+		}
+	}
+}
+
+// expect names the rules that a reader has.
+func expect(ctx context.Context, reader client.Reader, named func([]rulekey.Key)) error {
 	var keys []rulekey.Key
 	var clusterRules v1alpha1.ClusterRuleList
-	if err := j.mgr.GetCache().List(ctx, &clusterRules); err != nil {
+	if err := reader.List(ctx, &clusterRules); err != nil {
 		return fmt.Errorf("list the ClusterRules: %w", err)
 	}
 	for i := range clusterRules.Items {
 		keys = append(keys, rulecontroller.KeyOf(&clusterRules.Items[i]))
 	}
 	var rules v1alpha1.RuleList
-	if err := j.mgr.GetCache().List(ctx, &rules); err != nil {
+	if err := reader.List(ctx, &rules); err != nil {
 		return fmt.Errorf("list the Rules: %w", err)
 	}
 	for i := range rules.Items {
 		keys = append(keys, rulecontroller.KeyOf(&rules.Items[i]))
 	}
-	j.Expect(keys)
-	return j.Engine.Start(ctx)
+	named(keys)
+	return nil
 }

@@ -319,6 +319,44 @@ func TestWebhookRuleThatCannotBeJudgedHasNoEntry(t *testing.T) {
 	}
 }
 
+// An edit that refers to what cannot be read leaves what was in force: it neither refuses
+// everything nor opens the gate.
+func TestWebhookEditThatCannotBeJudgedChangesNothing(t *testing.T) {
+	t.Parallel()
+	e := ownCluster(t, cluster.Options{Out: t.Output()})
+	namespace, jane := e.namespace(t, nil), e.administrator(t, "jane")
+	rule := hasBudget("has-budget").Obj()
+	e.create(t, rule)
+	e.startReplica(t, withWebhook(t, "judge"))
+	e.enforced(t, rule, metav1.ConditionTrue, v1alpha1.ReasonSucceeded)
+	deployment := func(replicas int32) *appsv1.Deployment {
+		return builders.MakeDeployment(namespace, "web").Label("app", "web").Replicas(replicas).Obj()
+	}
+	denied := func() {
+		t.Helper()
+		eventually(t, takeUp, func(ctx context.Context) (bool, string) {
+			return refused(tries(ctx, jane, deployment(2)), "a budget is missing")
+		})
+	}
+	denied()
+	for reason, kind := range map[string]string{v1alpha1.ReasonKindNotFound: "Pdo", v1alpha1.ReasonForbidden: "Secret"} {
+		edited := hasBudget("has-budget").Refer("others", "v1", kind).Validate("refs.others.size() > 99", "too few").Obj()
+		edit(t, e, rule, func(r *v1alpha1.ClusterRule) { r.Spec = edited.Spec })
+		e.enforced(t, rule, metav1.ConditionFalse, reason)
+		denied()
+		if err := tries(t.Context(), jane, deployment(1)); err != nil {
+			t.Errorf("%s: what the former generation admits: %v", reason, err)
+		}
+	}
+	edit(t, e, rule, func(r *v1alpha1.ClusterRule) {
+		r.Spec = hasBudget("has-budget").Refer("others", "v1", "ConfigMap").Validate("refs.others.size() > 99", "too few").Obj().Spec
+	})
+	e.enforced(t, rule, metav1.ConditionTrue, v1alpha1.ReasonSucceeded)
+	eventually(t, takeUp, func(ctx context.Context) (bool, string) {
+		return refused(tries(ctx, jane, deployment(1)), "too few")
+	})
+}
+
 // Without the webhook there is no entry, also where there was one.
 func TestWebhookIsOff(t *testing.T) {
 	t.Parallel()

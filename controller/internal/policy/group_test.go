@@ -73,9 +73,19 @@ func TestGroup(t *testing.T) {
 			}
 		})
 	}
-	// It stands in the configuration of other versions of Mainstay.
-	if got, want := of(base()), "fail-01ba4719c80b6fe9"; got != want {
-		t.Errorf("group %s, want %s for ever", got, want)
+	// They stand in the configuration of other versions of Mainstay.
+	for name, pinned := range map[string]struct{ got, want string }{
+		"the base":            {of(base()), "fail-01ba4719c80b6fe9"},
+		"a failure policy":    {of(base().FailurePolicy(ignore)), "ignore-01ba4719c80b6fe9"},
+		"a namespaceSelector": {of(base().NamespaceLabels("a", "1")), "fail-fe3209d6d4f51935"},
+		"an objectSelector":   {of(base().ObjectLabels("a", "1")), "fail-4908d7ca27a821aa"},
+		"a match condition":   {of(base().Condition("a", "true")), "fail-5b64519ec7f2eeff"},
+		"two versions":        {of(base().Match("autoscaling", "v2", "horizontalpodautoscalers")), "fail-40b15605c267e87c"},
+		"a namespace":         {inNamespace("shop"), "fail-9c15512ccdc8ffba"},
+	} {
+		if pinned.got != pinned.want {
+			t.Errorf("%s: group %s, want %s for ever", name, pinned.got, pinned.want)
+		}
 	}
 }
 

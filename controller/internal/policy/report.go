@@ -14,6 +14,11 @@ import (
 // several, and every replica loads rules by itself.
 const Settling = 5 * time.Second
 
+// Lasting is how long an API server may refuse something, or not serve it, before that is
+// taken for what it says: longer than one takes to start, which knows no roles and no kinds
+// at first.
+const Lasting = time.Minute
+
 // Report is what is known of the enforcement of one generation of a rule.
 type Report struct {
 	UID        types.UID

@@ -42,6 +42,9 @@ type WebhookOptions struct {
 	Served []rule.APIResource
 	// Client is how the API server reaches a path of the webhook.
 	Client func(path string) admissionregistrationv1.WebhookClientConfig
+	// BundleSize is how long the CA bundle of Client may become, in bytes: room is kept
+	// for it, so that a new CA takes the place of no rule.
+	BundleSize int
 	// Refused are the names of entries whose rules' match conditions the API
 	// server does not take, though they compile here: the webhook alone asks those.
 	Refused sets.Set[string]
@@ -102,7 +105,7 @@ func CompileWebhooks(rules []*rule.Rule, opts WebhookOptions) *Webhooks {
 	out.Room = maxConfiguration
 	for _, e := range inTurn(entries) {
 		webhook := e.webhook(opts)
-		size := EntrySize(&webhook)
+		size := EntrySize(&webhook, opts.BundleSize)
 		if size > out.Room {
 			out.NoRoom.Insert(e.keys...)
 			continue
@@ -135,9 +138,11 @@ func inTurn(groups map[string][]*entry) []*entry {
 	return out
 }
 
-// EntrySize is how large an entry is, in bytes of JSON.
-func EntrySize(entry *admissionregistrationv1.ValidatingWebhook) int {
-	text, err := json.Marshal(entry)
+// EntrySize is how large an entry may become, in bytes of JSON, with a CA bundle of a length.
+func EntrySize(entry *admissionregistrationv1.ValidatingWebhook, bundle int) int {
+	largest := *entry
+	largest.ClientConfig.CABundle = make([]byte, max(bundle, len(entry.ClientConfig.CABundle)))
+	text, err := json.Marshal(&largest)
 	if err != nil {
 		return maxConfiguration // it cannot be stored either
 	}

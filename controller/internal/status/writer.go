@@ -2,6 +2,7 @@ package status
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	corev1 "k8s.io/api/core/v1"
@@ -29,12 +30,16 @@ const (
 	Unchanged Result = "Unchanged"
 	// Written: the API server has the status now.
 	Written Result = "Written"
-	// Gone: the object was deleted or made anew meanwhile.
+	// Gone: the object was deleted meanwhile.
 	Gone Result = "Gone"
 	// Conflict: another manager owns a field. It keeps it; an Event on the
 	// object says so.
 	Conflict Result = "Conflict"
 )
+
+// ErrStale is wrapped where the object is another one than the status was made from: the
+// cache is behind, as that of a leader is which was paused. It is to be looked at again.
+var ErrStale = errors.New("changed meanwhile")
 
 // Writer writes statuses.
 type Writer struct {
@@ -49,7 +54,8 @@ func NewWriter(c client.Client, recorder events.EventRecorder, m *metrics.Metric
 }
 
 // Write applies want where it differs from have, the status that obj was read
-// with. Both are pointers to the same status type.
+// with. Both are pointers to the same status type. The error is ErrStale where obj has
+// changed since it was read.
 func (w *Writer) Write(ctx context.Context, obj client.Object, have, want any) (Result, error) {
 	if equality.Semantic.DeepEqual(have, want) {
 		return Unchanged, nil
@@ -62,12 +68,15 @@ func (w *Writer) Write(ctx context.Context, obj client.Object, have, want any) (
 	if err != nil {
 		return "", err
 	}
-	// The UID makes the write void for an object that was made anew.
+	// The UID makes the write void for an object that was made anew, and the resource
+	// version for one that says something else now: what is said of an earlier generation
+	// must not take the place of what is of a later one.
 	desired := &unstructured.Unstructured{Object: map[string]any{"status": content}}
 	desired.SetGroupVersionKind(gvk)
 	desired.SetNamespace(obj.GetNamespace())
 	desired.SetName(obj.GetName())
 	desired.SetUID(obj.GetUID())
+	desired.SetResourceVersion(obj.GetResourceVersion())
 
 	err = w.client.Status().Apply(ctx, client.ApplyConfigurationFromUnstructured(desired), client.FieldOwner(FieldManager))
 	switch {
@@ -76,7 +85,7 @@ func (w *Writer) Write(ctx context.Context, obj client.Object, have, want any) (
 	case apierrors.IsNotFound(err):
 		return Gone, nil
 	case apierrors.IsConflict(err) && !isFieldConflict(err):
-		return Gone, nil // the UID is another one
+		return "", fmt.Errorf("write the status of %s %s/%s: %w: %w", gvk.Kind, obj.GetNamespace(), obj.GetName(), ErrStale, err)
 	case apierrors.IsConflict(err):
 		w.metrics.Conflicts.WithLabelValues(gvk.Kind).Inc()
 		w.recorder.Eventf(obj, nil, corev1.EventTypeWarning, "ApplyConflict", "WriteStatus",

@@ -2,6 +2,8 @@ package webhook
 
 import (
 	"context"
+	"fmt"
+	"maps"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -9,6 +11,7 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/validation/field"
 	"k8s.io/utils/clock"
 
 	"github.com/mainstay-dev/mainstay/controller/api/v1alpha1"
@@ -134,8 +137,8 @@ func (e *Engine) Start(ctx context.Context) error {
 
 // Expect names the rules that exist. Before each of them was set or removed the
 // engine is not synced, and afterwards a rule is judged as soon as its own
-// references can be read, whatever others wait for. It is called once, when the
-// rules are known.
+// references can be read, whatever others wait for. It is called again until all of them
+// were seen: one that was deleted meanwhile may never be removed, as nobody set it.
 func (e *Engine) Expect(keys []rule.Key) {
 	e.change(func(c *changes) {
 		c.rules = true
@@ -148,6 +151,13 @@ func (e *Engine) Expect(keys []rule.Key) {
 	})
 }
 
+// Expects says whether some of the rules that exist were not seen yet.
+func (e *Engine) Expects() bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return len(e.expected) > 0
+}
+
 // Synced says whether all rules that the engine knows of can be evaluated: what
 // the API server serves is known, and of what it serves everything that they
 // refer to is read.
@@ -155,7 +165,8 @@ func (e *Engine) Synced() bool { return e.current.Load().synced }
 
 // SetRule takes a rule in, or a new generation of it. The same generation again
 // changes nothing. One that cannot be enforced, or needs no webhook, leaves what was
-// enforced before, unless it asks for nothing to be.
+// enforced before, unless it asks for nothing to be; one whose references cannot be read
+// leaves it until they can.
 func (e *Engine) SetRule(key rule.Key, uid types.UID, generation int64, spec *v1alpha1.RuleSpec) {
 	e.mu.Lock()
 	have := e.rules[key]
@@ -164,53 +175,90 @@ func (e *Engine) SetRule(key rule.Key, uid types.UID, generation int64, spec *v1
 		return
 	}
 
-	s := &state{uid: uid, generation: generation}
+	var compiled *rule.Rule // nil for one that asks for nothing
+	var mistakes field.ErrorList
 	if !spec.Suspend && rule.HasMode(spec, v1alpha1.ModeAdmission) {
-		compiled, mistakes := rule.Compile(e.compiler, key, generation, spec)
-		switch {
-		case len(mistakes) == 0 && policy.Check(compiled) == nil && policy.NeedsWebhook(compiled):
-			s.rule = compiled
-		case have != nil && have.uid == uid:
-			s.rule = have.rule
-			s.former = have.rule != nil && len(mistakes) == 0 // until ReleaseRule
-		}
-	}
-	if have != nil && have.uid == uid {
-		s.follow(have)
+		compiled, mistakes = rule.Compile(e.compiler, key, generation, spec)
 	}
 	e.applying.Lock()
 	defer e.applying.Unlock()
-	// What is wanted is said first: a state that is read afterwards is about it.
-	e.objects.Apply(Consumer(key), s.resolve(e.objects))
 	e.mu.Lock()
-	e.rules[key] = s
+	have = e.rules[key]
+	e.mu.Unlock()
+	earlier := have
+	if have != nil && have.uid != uid {
+		earlier = nil
+	}
+	s, by := &state{uid: uid, generation: generation}, e.current.Load().rules[key]
+	switch inForce := earlier.judged(by); {
+	case compiled == nil && len(mistakes) == 0:
+	case len(mistakes) == 0 && policy.Check(compiled) == nil && policy.NeedsWebhook(compiled):
+		s.rule, s.before = compiled, inForce.readBy(by, e.clock.Now())
+	case inForce != nil:
+		s.rule = inForce.rule
+		s.former = inForce.rule != nil && len(mistakes) == 0 // until ReleaseRule
+	}
+	s.follow(earlier)
+	e.replace(key, have, s)
+}
+
+// replace has one state of a rule in place of another; nil is for none. e.applying is
+// held.
+func (e *Engine) replace(key rule.Key, have, s *state) {
+	wanted := map[string]struct{}{}
+	for one := s; one != nil; one = one.before {
+		if one.rule != nil {
+			// What is wanted is said first: a state that is read afterwards is about it.
+			e.objects.Apply(Consumer(one.rule), one.resolve(e.objects))
+			wanted[Consumer(one.rule)] = struct{}{}
+		}
+	}
+	e.mu.Lock()
+	if s != nil {
+		e.rules[key] = s
+	} else {
+		delete(e.rules, key)
+	}
 	delete(e.expected, key)
 	e.mu.Unlock()
+	for one := have; one != nil; one = one.before {
+		if one.rule == nil {
+			continue
+		}
+		if _, still := wanted[Consumer(one.rule)]; !still {
+			e.objects.Apply(Consumer(one.rule), nil)
+		}
+	}
 	e.change(func(c *changes) { c.rules = true })
 }
 
-// ReleaseRule takes that policies enforce a generation of a rule: soon requests are not
-// judged by a former one any more.
-func (e *Engine) ReleaseRule(key rule.Key, uid types.UID, generation int64) {
-	of := func(s *state) bool { return s != nil && s.former && s.uid == uid && s.generation == generation }
-	e.mu.Lock()
-	held := of(e.rules[key])
-	e.mu.Unlock()
-	if !held {
+// ReleaseRule takes that a generation of a rule is enforced, by policies or the webhook:
+// soon requests are not judged by a former one any more.
+func (e *Engine) ReleaseRule(key rule.Key, uid types.UID, generation int64, by v1alpha1.Enforcement) {
+	held := func() *state {
+		e.mu.Lock()
+		defer e.mu.Unlock()
+		s := e.rules[key]
+		if s == nil || s.uid != uid || s.generation != generation {
+			return nil
+		}
+		if by == v1alpha1.EnforcementInProcess && s.former || by == v1alpha1.EnforcementWebhook && s.before != nil {
+			return s
+		}
+		return nil
+	}
+	if held() == nil {
 		return
 	}
 	time.AfterFunc(policy.Settling, func() {
 		e.applying.Lock()
 		defer e.applying.Unlock()
-		e.mu.Lock()
-		held := of(e.rules[key])
-		if held {
-			e.rules[key] = &state{uid: uid, generation: generation}
-		}
-		e.mu.Unlock()
-		if held {
-			e.objects.Apply(Consumer(key), nil)
-			e.change(func(c *changes) { c.rules = true })
+		switch s := held(); {
+		case s == nil:
+		case s.former:
+			e.replace(key, s, &state{uid: uid, generation: generation})
+		default:
+			e.replace(key, s, s.alone())
 		}
 	})
 }
@@ -220,15 +268,14 @@ func (e *Engine) RemoveRule(key rule.Key) {
 	e.applying.Lock()
 	defer e.applying.Unlock()
 	e.mu.Lock()
-	delete(e.rules, key)
-	delete(e.expected, key)
+	have := e.rules[key]
 	e.mu.Unlock()
-	e.objects.Apply(Consumer(key), nil)
-	e.change(func(c *changes) { c.rules = true })
+	e.replace(key, have, nil)
 }
 
 // InForce returns what requests are judged by for a rule, nil for nothing. It is a
-// former generation where the present one does not compile or needs no webhook.
+// former generation where the present one does not compile, needs no webhook, or refers to
+// what cannot be read yet.
 func (e *Engine) InForce(key rule.Key) *rule.Rule {
 	if active := e.current.Load().rules[key]; active != nil {
 		return active.rule
@@ -236,26 +283,19 @@ func (e *Engine) InForce(key rule.Key) *rule.Rule {
 	return nil
 }
 
-// Consumer is the name of a rule of the webhook among those who want objects.
-func Consumer(key rule.Key) string { return "webhook/" + key.String() }
+// Consumer is the name of a generation of a rule among those who want objects.
+func Consumer(r *rule.Rule) string { return fmt.Sprintf("webhook/%s/%d", r.Key(), r.Generation()) }
 
 // ResourcesChanged resolves all rules again.
 func (e *Engine) ResourcesChanged() {
 	e.applying.Lock()
 	defer e.applying.Unlock()
 	e.mu.Lock()
-	resolved := make(map[rule.Key]*state, len(e.rules))
-	for key, s := range e.rules {
-		resolved[key] = &state{uid: s.uid, generation: s.generation, rule: s.rule, former: s.former, left: s.left}
-	}
+	rules := maps.Clone(e.rules)
 	e.mu.Unlock()
-	for key, s := range resolved {
-		e.objects.Apply(Consumer(key), s.resolve(e.objects))
-		e.mu.Lock()
-		e.rules[key] = s
-		e.mu.Unlock()
+	for key, s := range rules {
+		e.replace(key, s, s.unresolved())
 	}
-	e.change(func(c *changes) { c.rules = true })
 }
 
 // StateChanged looks again at which rules can be evaluated, and makes all lists

@@ -156,6 +156,7 @@ func namespace(name string, labels map[string]any) *unstructured.Unstructured {
 type fixture struct {
 	*Engine
 	objects  *fakeObjects
+	passive  *clocktesting.FakePassiveClock
 	handler  http.Handler
 	observed *observer
 }
@@ -186,8 +187,8 @@ func newEngine(tb testing.TB, objects *fakeObjects) *fixture {
 	if err != nil {
 		tb.Fatal(err)
 	}
-	f := &fixture{objects: objects, observed: &observer{}}
-	f.Engine = NewEngine(objects, compiler, clocktesting.NewFakePassiveClock(testNow), m)
+	f := &fixture{objects: objects, passive: clocktesting.NewFakePassiveClock(testNow), observed: &observer{}}
+	f.Engine = NewEngine(objects, compiler, f.passive, m)
 	f.handler = f.Handler(f.observed)
 	return f
 }

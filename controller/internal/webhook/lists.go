@@ -56,14 +56,16 @@ type list struct {
 func (e *Engine) keepSources(rules map[rule.Key]*state) {
 	needed := map[sourceKey]*source{}
 	for key, s := range rules {
-		for i := range s.references {
-			k := keyOfSource(key, &s.references[i])
-			switch {
-			case needed[k] != nil:
-			case e.sources[k] != nil:
-				needed[k] = e.sources[k]
-			default:
-				needed[k] = &source{Resolved: s.references[i], resource: k.resource, only: k.only}
+		for one := s; one != nil; one = one.before {
+			for i := range one.references {
+				k := keyOfSource(key, &one.references[i])
+				switch {
+				case needed[k] != nil:
+				case e.sources[k] != nil:
+					needed[k] = e.sources[k]
+				default:
+					needed[k] = &source{Resolved: one.references[i], resource: k.resource, only: k.only}
+				}
 			}
 		}
 	}

@@ -103,8 +103,14 @@ func (e *Engine) review(ctx context.Context, group string, body []byte, deadline
 	defer cancel()
 	// In this order: what is read after the engine was ready has all rules.
 	ready := e.ready.Load()
-	rules := e.current.Load().groups[group]
-	if len(rules) == 0 && !ready {
+	current := e.current.Load()
+	rules, known := current.groups[group]
+	if !known {
+		// Somebody wrote its entry who groups rules in another way, or knows another
+		// generation of one.
+		rules = current.all
+	}
+	if !known && !ready {
 		// The API server does what the entry's failurePolicy says.
 		return verdict{refusal(http.StatusInternalServerError, notSynced.Error()), metrics.VerdictError, true}
 	}
@@ -112,7 +118,7 @@ func (e *Engine) review(ctx context.Context, group string, body []byte, deadline
 	late := errors.Is(ctx.Err(), context.DeadlineExceeded)
 	a := &answer{}
 	if q.Resource.Group != v1alpha1.GroupVersion.Group {
-		e.judge(ctx, rules, ready, q, a)
+		e.judge(ctx, asked{rules: rules, group: known}, ready, q, a)
 	}
 	response, err := a.response()
 	if err != nil {
@@ -133,25 +139,35 @@ func (e *Engine) review(ctx context.Context, group string, body []byte, deadline
 	return out
 }
 
-// judge has a request judged by the rules of a group.
-func (e *Engine) judge(ctx context.Context, rules []*active, ready bool, q *rule.Request, a *answer) {
+// asked are the rules that a request is judged by. group says that they are of one group,
+// whose entry asks by their selectors.
+type asked struct {
+	rules []*active
+	group bool
+}
+
+// judge has a request judged by rules.
+func (e *Engine) judge(ctx context.Context, by asked, ready bool, q *rule.Request, a *answer) {
 	// An entry asks with the namespaceSelector of its group: a Namespace that has
 	// not been read yet was selected.
 	namespace := e.namespaceOf(q)
 	q.Selected = namespace == nil
 	made := map[listKey]expr.List{}
 	now := e.clock.Now()
-	for _, by := range rules {
+	for _, one := range by.rules {
+		if !by.group && !one.counts(now) {
+			continue
+		}
 		finding := failed(notSynced)
 		if ready {
-			finding = by.judge(ctx, q, namespace, made, now)
+			finding = one.judge(ctx, q, by.group, namespace, made, now)
 		}
 		switch {
 		case !finding.Matched:
 		case finding.Outcome == v1alpha1.OutcomeFail:
-			a.violated(by, &finding)
+			a.violated(one, &finding)
 		case finding.Outcome == v1alpha1.OutcomeError:
-			a.errored(by, &finding)
+			a.errored(one, &finding)
 		}
 	}
 }
@@ -161,8 +177,9 @@ func failed(why unavailable) rule.Finding {
 	return rule.Finding{Matched: true, Outcome: v1alpha1.OutcomeError, Message: string(why), Validation: -1, Err: why}
 }
 
-// judge has a request judged by one rule.
-func (a *active) judge(ctx context.Context, q *rule.Request, namespace *unstructured.Unstructured, made map[listKey]expr.List, now time.Time) rule.Finding {
+// judge has a request judged by one rule. selected says that who asks did so by its
+// selectors.
+func (a *active) judge(ctx context.Context, q *rule.Request, selected bool, namespace *unstructured.Unstructured, made map[listKey]expr.List, now time.Time) rule.Finding {
 	var (
 		labels  map[string]string
 		content map[string]any
@@ -176,7 +193,8 @@ func (a *active) judge(ctx context.Context, q *rule.Request, namespace *unstruct
 	if !a.rule.MatchesRequest(q, labels) {
 		return rule.Finding{Validation: -1}
 	}
-	if a.rule.ReadsNamespace() && namespace == nil && q.ObjectNamespace() != "" {
+	needed := a.rule.ReadsNamespace() || !selected && a.rule.NeedsNamespace()
+	if needed && namespace == nil && q.ObjectNamespace() != "" {
 		return failed(unavailable("the Namespace " + q.ObjectNamespace() + " is not known yet"))
 	}
 	return a.rule.EvaluateRequest(ctx, rule.RequestInput{

@@ -138,9 +138,28 @@ func TestBeforeItIsSynced(t *testing.T) {
 	// Afterwards a kind that cannot be read is that rule's own error.
 	objects.setState(podsGVR, informer.State{Phase: informer.Forbidden, Message: "may not list pods"})
 	f.await(t, "forbidden", func() bool { return strings.Contains(f.says(t, denying, aPod), "listing refs.pods: may not list pods") })
-	// A group whose rules are gone has nothing against anything.
+	// A group whose rules are gone has nothing against anything, nor have others.
 	f.RemoveRule(rule.Key{Kind: rule.KindClusterRule, Name: "a"})
+	f.RemoveRule(rule.Key{Kind: rule.KindClusterRule, Name: "b"})
 	f.await(t, "gone", func() bool { return f.says(t, denying, aPod) == "allowed" })
+}
+
+// TestExpectedAgain has a rule that is gone before it was seen be waited for no longer than
+// until somebody looks again, and one that there still is as before.
+func TestExpectedAgain(t *testing.T) {
+	t.Parallel()
+	f := newEngine(t, newFakeObjects())
+	a, gone := rule.Key{Kind: rule.KindClusterRule, Name: "a"}, rule.Key{Kind: rule.KindClusterRule, Name: "gone"}
+	f.RemoveRule(gone) // before it is expected
+	f.Expect([]rule.Key{a, gone})
+	f.run(t)
+	f.set(few("a", 0).Obj())
+	f.await(t, "seen", func() bool { return f.InForce(a) != nil })
+	if !f.Expects() || f.Synced() || f.ready.Load() {
+		t.Error("synced before an expected rule was seen")
+	}
+	f.Expect([]rule.Key{a})
+	f.await(t, "synced", func() bool { return !f.Expects() && f.Synced() && f.ready.Load() })
 }
 
 // TestOneKindThatCannotBeRead has the rules that refer to others judge.
@@ -230,12 +249,13 @@ func TestWhatIsWanted(t *testing.T) {
 	objects := newFakeObjects()
 	r := podRule("a").Validate("refs.pods.all(p, p.spec.nodeName != '') && namespaceObject.metadata.name != ''", "").Obj()
 	f := start(t, objects, r)
-	wants := objects.wants["webhook/ClusterRule/a"]
+	consumer := Consumer(f.InForce(rule.Key{Kind: rule.KindClusterRule, Name: "a"}))
+	wants := objects.wants[consumer]
 	if diff := cmp.Diff([]string{".spec.nodeName"}, wants[podsGVR].Paths()); diff != "" || !wants[namespaces].All() || len(wants) != 2 {
 		t.Errorf("wants %v: %s", wants, diff)
 	}
 	f.RemoveRule(rule.Key{Kind: rule.KindClusterRule, Name: "a"})
-	if wants := objects.wants["webhook/ClusterRule/a"]; len(wants) > 0 {
+	if wants := objects.wants[consumer]; len(wants) > 0 {
 		t.Errorf("wants %v of a rule that is gone", wants)
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"time"
 
 	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -25,6 +26,9 @@ type state struct {
 	// is a generation before this one, which policies are to enforce.
 	rule   *rule.Rule
 	former bool
+	// before is the generation that requests were judged by when this one came, and are
+	// until what this one refers to can be read; nil for none.
+	before *state
 	// left are groups that earlier generations were in, the last first: an API
 	// server asks by them until it has another configuration.
 	left []string
@@ -38,13 +42,49 @@ type state struct {
 // maxLeft bounds the groups that are remembered of a rule.
 const maxLeft = 2
 
+// judged is the state of those two that requests are judged by, as it was last; nil for
+// none.
+func (s *state) judged(by *active) *state {
+	if s != nil && s.before != nil && (by == nil || by.rule != s.rule) {
+		return s.before
+	}
+	return s
+}
+
+// readBy is the state alone if requests are judged by it, and can be; nil otherwise.
+func (s *state) readBy(by *active, now time.Time) *state {
+	if s == nil || s.rule == nil || by == nil || by.rule != s.rule || !by.read || !by.counts(now) {
+		return nil
+	}
+	return s.alone()
+}
+
+// unresolved is the state before resolve.
+func (s *state) unresolved() *state {
+	if s == nil {
+		return nil
+	}
+	return &state{uid: s.uid, generation: s.generation, rule: s.rule, former: s.former, before: s.before.unresolved(), left: s.left}
+}
+
+// alone is the state before resolve, without the one before it.
+func (s *state) alone() *state {
+	out := s.unresolved()
+	out.before = nil
+	return out
+}
+
 // follow takes over from an earlier generation of the same rule.
 func (s *state) follow(earlier *state) {
-	if s.rule == nil || earlier.rule == nil {
+	if s.rule == nil || earlier == nil || earlier.rule == nil {
 		return
 	}
+	groups := append([]string{policy.Group(earlier.rule)}, earlier.left...)
+	if s.before != nil {
+		groups = append([]string{policy.Group(s.before.rule)}, groups...)
+	}
 	now := policy.Group(s.rule)
-	for _, group := range append([]string{policy.Group(earlier.rule)}, earlier.left...) {
+	for _, group := range groups {
 		if group != now && !slices.Contains(s.left, group) && len(s.left) < maxLeft {
 			s.left = append(s.left, group)
 		}
@@ -88,15 +128,23 @@ type snapshot struct {
 	// groups are the rules of each group, by key, and rules all of them.
 	groups map[string][]*active
 	rules  map[rule.Key]*active
+	// all are those of all groups, by key.
+	all []*active
 }
 
 // active is a rule that requests are judged by.
 type active struct {
 	key  rule.Key
+	uid  types.UID
 	rule *rule.Rule
 	// generation is the last that was seen, which may be one that does not
 	// compile.
 	generation int64
+	// read says that all that it refers to could be read, now or before, and syncing that
+	// something is not yet. lost is since when something is not served, or may not be
+	// read; zero where that is not so.
+	read, syncing bool
+	lost          time.Time
 	// references have the lists, and missing says why there is none of others.
 	references []reference
 	missing    error
@@ -132,6 +180,7 @@ func newActive(key rule.Key, s *state) *active {
 	actions := policy.ActionsOf(s.rule)
 	a := &active{
 		key:  key,
+		uid:  s.uid,
 		rule: s.rule,
 
 		generation: s.generation,
@@ -179,6 +228,25 @@ func (e *Engine) round() {
 		if next.ready {
 			e.ready.Store(true)
 		}
+		e.settle(rules, next)
+	}
+}
+
+// settle lets go of the former generations of rules that requests are judged by the
+// present one of now.
+func (e *Engine) settle(rules map[rule.Key]*state, now *snapshot) {
+	for key, s := range rules {
+		if s.before == nil || !now.judgesBy(s) {
+			continue
+		}
+		e.applying.Lock()
+		e.mu.Lock()
+		still := e.rules[key] == s
+		e.mu.Unlock()
+		if still {
+			e.replace(key, s, s.alone())
+		}
+		e.applying.Unlock()
 	}
 }
 
@@ -190,34 +258,82 @@ func (e *Engine) join(rules map[rule.Key]*state, sources map[sourceKey]*source, 
 		if s.rule == nil {
 			continue
 		}
-		a := newActive(key, s)
-		next.synced = next.synced && s.resolved
-		for _, resolved := range s.references {
-			joined := reference{Resolved: resolved, source: sources[keyOfSource(key, &resolved)]}
-			switch at := e.objects.State(Consumer(key), resolved.Resource); {
-			case at.Phase != informer.Synced:
-				joined.problem = unavailable(at.Message)
-				next.synced = next.synced && at.Phase != informer.Syncing
-			case !e.current.Load().reads(key, s.generation, &joined):
-				todo.source(joined.source).all = true
-			}
-			a.references = append(a.references, joined)
+		by := s
+		if s.before != nil && !e.current.Load().judgesBy(s) && !e.readable(s) {
+			by = s.before
 		}
-		if s.resolved && s.rule.NeedsNamespace() {
-			todo.allNamespaces = true
-			next.synced = next.synced && e.objects.State(Consumer(key), namespaces).Phase != informer.Syncing
-		}
-		next.rules[key] = a
-		for _, group := range append([]string{policy.Group(s.rule)}, s.left...) {
+		a := e.activate(key, by, sources, todo)
+		next.synced = next.synced && !a.syncing
+		next.rules[key], next.all = a, append(next.all, a)
+		groups := append([]string{policy.Group(s.rule), policy.Group(by.rule)}, s.left...)
+		slices.Sort(groups)
+		for _, group := range slices.Compact(groups) {
 			next.groups[group] = append(next.groups[group], a)
 		}
 	}
-	for _, of := range next.groups {
-		slices.SortFunc(of, func(a, b *active) int {
-			return cmp.Or(cmp.Compare(a.key.Kind, b.key.Kind), cmp.Compare(a.key.Namespace, b.key.Namespace), cmp.Compare(a.key.Name, b.key.Name))
-		})
+	byKey := func(a, b *active) int {
+		return cmp.Or(cmp.Compare(a.key.Kind, b.key.Kind), cmp.Compare(a.key.Namespace, b.key.Namespace), cmp.Compare(a.key.Name, b.key.Name))
 	}
+	for _, of := range next.groups {
+		slices.SortFunc(of, byKey)
+	}
+	slices.SortFunc(next.all, byKey)
 	return next
+}
+
+// readable says whether all that a state needs can be read.
+func (e *Engine) readable(s *state) bool {
+	if !s.resolved || len(s.missing) > 0 || s.rule.NeedsNamespace() && e.objects.State(Consumer(s.rule), namespaces).Phase == informer.Syncing {
+		return false
+	}
+	return !slices.ContainsFunc(s.references, func(r rule.Resolved) bool {
+		return e.objects.State(Consumer(s.rule), r.Resource).Phase != informer.Synced
+	})
+}
+
+// activate joins a state with its lists.
+func (e *Engine) activate(key rule.Key, s *state, sources map[sourceKey]*source, todo *changes) *active {
+	before := e.current.Load()
+	a := newActive(key, s)
+	a.read, a.syncing = s.resolved && len(s.missing) == 0, !s.resolved
+	for _, resolved := range s.references {
+		joined := reference{Resolved: resolved, source: sources[keyOfSource(key, &resolved)]}
+		switch at := e.objects.State(Consumer(s.rule), resolved.Resource); {
+		case at.Phase != informer.Synced:
+			joined.problem = unavailable(at.Message)
+			a.read, a.syncing = false, a.syncing || at.Phase == informer.Syncing
+		case !before.reads(key, s.generation, &joined):
+			todo.source(joined.source).all = true
+		}
+		a.references = append(a.references, joined)
+	}
+	if s.resolved && s.rule.NeedsNamespace() {
+		todo.allNamespaces = true
+		a.syncing = a.syncing || e.objects.State(Consumer(s.rule), namespaces).Phase == informer.Syncing
+	}
+	earlier := before.rules[key]
+	if earlier == nil || earlier.uid != s.uid {
+		earlier = &active{}
+	}
+	if !a.read && !a.syncing {
+		if a.lost = earlier.lost; a.lost.IsZero() {
+			a.lost = e.clock.Now()
+		}
+	}
+	a.read = a.read || earlier.read
+	return a
+}
+
+// counts says whether a request of no known group is judged by a rule: not by one that the
+// leader enforces nowhere, as it refers to what is not served or may not be read.
+func (a *active) counts(now time.Time) bool {
+	return a.syncing || a.read && (a.lost.IsZero() || now.Sub(a.lost) < policy.Lasting)
+}
+
+// judgesBy says whether requests are judged by what a state is about itself.
+func (s *snapshot) judgesBy(of *state) bool {
+	a, ok := s.rules[of.rule.Key()]
+	return ok && a.rule == of.rule
 }
 
 // reads says whether the lists of a rule's reference were made for this

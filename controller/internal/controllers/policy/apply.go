@@ -23,28 +23,50 @@ import (
 // policy, so that no request is denied by what only warns. It returns the policies
 // as the API server has them, or why one cannot be what it should.
 func (r *Reconciler) apply(ctx context.Context, objects *policy.Objects) ([]*admissionregistrationv1.ValidatingAdmissionPolicy, *policy.Refusal, error) {
+	relaxed, refused, err := r.relaxing(ctx, objects)
+	if refused != nil || err != nil {
+		return nil, refused, err
+	}
+	if _, refused, err := r.applyAll(ctx, nil, relaxed); refused != nil || err != nil {
+		return nil, refused, err
+	}
+	return r.applyAll(ctx, objects.Policies, objects.Bindings)
+}
+
+// relaxing are the bindings that are to stop denying. Where there are any, the API server is
+// asked first whether it takes all of the generation: one that it refuses opens nothing.
+func (r *Reconciler) relaxing(ctx context.Context, objects *policy.Objects) ([]*admissionregistrationv1.ValidatingAdmissionPolicyBinding, *policy.Refusal, error) {
+	var out []*admissionregistrationv1.ValidatingAdmissionPolicyBinding
 	for _, want := range objects.Bindings {
 		relaxed, err := r.relaxes(ctx, want)
 		if err != nil {
 			return nil, nil, err
 		}
-		if !relaxed {
-			continue
-		}
-		if refused, err := r.applyOne(ctx, &admissionregistrationv1.ValidatingAdmissionPolicyBinding{}, want); refused != nil || err != nil {
-			return nil, refused, err
+		if relaxed {
+			out = append(out, want)
 		}
 	}
+	if len(out) == 0 {
+		return nil, nil, nil
+	}
+	_, refused, err := r.applyAll(ctx, objects.Policies, objects.Bindings, client.DryRunAll)
+	return out, refused, err
+}
+
+// applyAll writes policies, and then bindings.
+func (r *Reconciler) applyAll(ctx context.Context, policies []*admissionregistrationv1.ValidatingAdmissionPolicy,
+	bindings []*admissionregistrationv1.ValidatingAdmissionPolicyBinding, opts ...client.ApplyOption,
+) ([]*admissionregistrationv1.ValidatingAdmissionPolicy, *policy.Refusal, error) {
 	var live []*admissionregistrationv1.ValidatingAdmissionPolicy
-	for _, want := range objects.Policies {
+	for _, want := range policies {
 		have := &admissionregistrationv1.ValidatingAdmissionPolicy{}
-		if refused, err := r.applyOne(ctx, have, want); refused != nil || err != nil {
+		if refused, err := r.applyOne(ctx, have, want, opts...); refused != nil || err != nil {
 			return nil, refused, err
 		}
 		live = append(live, have)
 	}
-	for _, want := range objects.Bindings {
-		if refused, err := r.applyOne(ctx, &admissionregistrationv1.ValidatingAdmissionPolicyBinding{}, want); refused != nil || err != nil {
+	for _, want := range bindings {
+		if refused, err := r.applyOne(ctx, &admissionregistrationv1.ValidatingAdmissionPolicyBinding{}, want, opts...); refused != nil || err != nil {
 			return nil, refused, err
 		}
 	}
@@ -68,7 +90,7 @@ func (r *Reconciler) relaxes(ctx context.Context, want *admissionregistrationv1.
 
 // applyOne writes one object where the cache has another, and leaves in have
 // what the API server has then.
-func (r *Reconciler) applyOne(ctx context.Context, have, want client.Object) (*policy.Refusal, error) {
+func (r *Reconciler) applyOne(ctx context.Context, have, want client.Object, opts ...client.ApplyOption) (*policy.Refusal, error) {
 	what := fmt.Sprintf("%s %s", want.GetObjectKind().GroupVersionKind().Kind, want.GetName())
 	err := r.Client.Get(ctx, client.ObjectKeyFromObject(want), have)
 	if client.IgnoreNotFound(err) != nil {
@@ -83,7 +105,7 @@ func (r *Reconciler) applyOne(ctx context.Context, have, want client.Object) (*p
 	}
 	delete(content, "status")
 	applied := &unstructured.Unstructured{Object: content}
-	err = r.Client.Apply(ctx, client.ApplyConfigurationFromUnstructured(applied), client.FieldOwner(status.FieldManager))
+	err = r.Client.Apply(ctx, client.ApplyConfigurationFromUnstructured(applied), append(opts, client.FieldOwner(status.FieldManager))...)
 	if err != nil {
 		return r.refusalOf(what, err)
 	}

@@ -57,6 +57,7 @@ type Reconciler struct {
 	Options
 	rulecontroller.Reports
 	handover rulecontroller.Handover
+	refusals rulecontroller.Refusals
 }
 
 var _ reconcile.TypedReconciler[rule.Key] = (*Reconciler)(nil)
@@ -76,6 +77,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, key rule.Key) (ctrl.Result, 
 	if apierrors.IsNotFound(err) || err == nil && obj.GetDeletionTimestamp() != nil {
 		r.Forget(key)
 		r.handover.Forget(key)
+		r.refusals.Forget(key)
 		return r.open(ctx, key, policy.Report{})
 	}
 	if err != nil {
@@ -177,18 +179,35 @@ func (r *Reconciler) enforce(ctx context.Context, key rule.Key, objects *policy.
 		return ctrl.Result{}, err
 	}
 	if refused != nil {
-		if result.RequeueAfter == 0 || result.RequeueAfter > pause {
-			result.RequeueAfter = pause
+		wait := r.refused(key, report, refused, now)
+		if result.RequeueAfter == 0 || result.RequeueAfter > wait {
+			result.RequeueAfter = wait
 		}
-		r.keep(key, report, refused)
 		return result, nil
 	}
+	r.refusals.Forget(key)
 	if err := r.keepOnly(ctx, key, objects); err != nil {
 		return ctrl.Result{}, err
 	}
 	report.Enforced, report.Reason, report.Message = answerOf(live)
 	r.Set(key, report)
 	return result, nil
+}
+
+// refused reports why a generation could not be written, and returns after how long to try
+// again. What is forbidden is reported once it has lasted: until then what was said of the
+// rule holds.
+func (r *Reconciler) refused(key rule.Key, report policy.Report, refusal *policy.Refusal, now time.Time) time.Duration {
+	wait, lasts := pause, true
+	if refusal.Reason == v1alpha1.ReasonForbidden {
+		wait, lasts = r.refusals.Again(key, now)
+	} else {
+		r.refusals.Forget(key)
+	}
+	if lasts {
+		r.keep(key, report, refusal)
+	}
+	return wait
 }
 
 // ownersOf are the owners of a rule's policies and of their bindings. A

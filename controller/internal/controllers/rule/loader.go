@@ -31,13 +31,13 @@ type Judge interface {
 // Loader hands rules to those who judge by them, on every replica.
 type Loader struct {
 	reader  client.Reader
-	release func(key rule.Key, uid types.UID, generation int64)
+	release func(key rule.Key, uid types.UID, generation int64, by v1alpha1.Enforcement)
 	judges  []Judge
 }
 
-// NewLoader returns a Loader that reads rules with reader. It calls release for what
-// policies enforce.
-func NewLoader(reader client.Reader, release func(key rule.Key, uid types.UID, generation int64), judges ...Judge) *Loader {
+// NewLoader returns a Loader that reads rules with reader. It calls release for the
+// generation of a rule that is enforced.
+func NewLoader(reader client.Reader, release func(key rule.Key, uid types.UID, generation int64, by v1alpha1.Enforcement), judges ...Judge) *Loader {
 	return &Loader{reader: reader, release: release, judges: judges}
 }
 
@@ -54,33 +54,27 @@ func (l *Loader) Reconcile(ctx context.Context, key rule.Key) (ctrl.Result, erro
 			judge.SetRule(key, obj.GetUID(), obj.GetGeneration(), spec)
 		}
 	}
-	if err == nil && inProcess(obj) {
-		l.release(key, obj.GetUID(), obj.GetGeneration())
+	if by := enforcedBy(obj); err == nil && by != "" {
+		l.release(key, obj.GetUID(), obj.GetGeneration(), by)
 	}
 	return ctrl.Result{}, nil
 }
 
-// inProcess says whether the leader found that policies enforce a rule as it is now.
-func inProcess(obj client.Object) bool {
-	var status *v1alpha1.RuleStatus
-	switch of := obj.(type) {
-	case *v1alpha1.ClusterRule:
-		status = &of.Status
-	case *v1alpha1.Rule:
-		status = &of.Status
-	default:
-		return false
+// enforcedBy is by what the leader found a rule enforced as it is now; empty for nothing.
+func enforcedBy(obj client.Object) v1alpha1.Enforcement {
+	status := statusOf(obj)
+	condition := meta.FindStatusCondition(status.Conditions, v1alpha1.ConditionEnforced)
+	if condition == nil || condition.Status != metav1.ConditionTrue || condition.ObservedGeneration != obj.GetGeneration() {
+		return ""
 	}
-	enforced := meta.FindStatusCondition(status.Conditions, v1alpha1.ConditionEnforced)
-	return status.Enforcement == v1alpha1.EnforcementInProcess && enforced != nil && enforced.Status == metav1.ConditionTrue &&
-		enforced.ObservedGeneration == obj.GetGeneration()
+	return status.Enforcement
 }
 
 // SetupWithManager registers the controller.
 func (l *Loader) SetupWithManager(mgr ctrl.Manager) error {
 	everywhere := false
 	changed := predicate.Or(predicate.GenerationChangedPredicate{}, predicate.Funcs{
-		UpdateFunc: func(e event.UpdateEvent) bool { return inProcess(e.ObjectOld) != inProcess(e.ObjectNew) },
+		UpdateFunc: func(e event.UpdateEvent) bool { return enforcedBy(e.ObjectOld) != enforcedBy(e.ObjectNew) },
 	})
 	err := watch(mgr, "rule-loader", changed).
 		WithOptions(controller.TypedOptions[rule.Key]{NeedLeaderElection: &everywhere}).

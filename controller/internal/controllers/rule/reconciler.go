@@ -2,6 +2,7 @@ package rule
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -113,7 +114,10 @@ func (r *Reconciler) Reconcile(ctx context.Context, key rule.Key) (ctrl.Result, 
 	r.measure(key, report)
 	r.measureEnforced(key, want)
 	result, err := r.statuses.Write(ctx, obj, have, want)
-	if err != nil {
+	switch {
+	case errors.Is(err, status.ErrStale):
+		return ctrl.Result{RequeueAfter: gather}, nil
+	case err != nil:
 		return ctrl.Result{}, err
 	}
 	switch result {
@@ -245,8 +249,8 @@ func (r *Reconciler) measure(key rule.Key, report audit.Report) {
 	}
 }
 
-// measureEnforced has no series of a rule that nobody wants enforced now, and
-// keeps the last one while it is not known.
+// measureEnforced has no series of a rule that nobody wants enforced now. A rule of which
+// it is not known yet counts as one that is not: it may stay so.
 func (r *Reconciler) measureEnforced(key rule.Key, want *v1alpha1.RuleStatus) {
 	condition := meta.FindStatusCondition(want.Conditions, v1alpha1.ConditionEnforced)
 	series := r.metrics.RuleEnforced.WithLabelValues
@@ -255,7 +259,7 @@ func (r *Reconciler) measureEnforced(key rule.Key, want *v1alpha1.RuleStatus) {
 		r.metrics.RuleEnforced.DeletePartialMatch(labels(key))
 	case condition.Status == metav1.ConditionTrue:
 		series(key.Kind, key.Namespace, key.Name).Set(1)
-	case condition.Status == metav1.ConditionFalse:
+	default:
 		series(key.Kind, key.Namespace, key.Name).Set(0)
 	}
 }

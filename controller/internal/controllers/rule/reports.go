@@ -51,11 +51,20 @@ func (r *Reports) Set(key rule.Key, report policy.Report) {
 	}
 }
 
-// Forget takes that nothing is known of a rule any more.
+// Forget takes that nothing is known of a rule any more. Where something was, the others
+// who speak of rules may be heard now.
 func (r *Reports) Forget(key rule.Key) {
 	r.mu.Lock()
-	defer r.mu.Unlock()
+	_, known := r.known[key]
 	delete(r.known, key)
+	listeners := r.listeners
+	r.mu.Unlock()
+	if !known {
+		return
+	}
+	for _, f := range listeners {
+		f(key)
+	}
 }
 
 // Replace takes what is known of all rules: of others nothing is.
@@ -64,6 +73,11 @@ func (r *Reports) Replace(known map[rule.Key]policy.Report) {
 	var changed []rule.Key
 	for key, report := range known {
 		if r.known[key] != report {
+			changed = append(changed, key)
+		}
+	}
+	for key := range r.known {
+		if _, still := known[key]; !still {
 			changed = append(changed, key)
 		}
 	}

@@ -11,6 +11,7 @@ import (
 	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -20,6 +21,7 @@ import (
 	"github.com/mainstay-dev/mainstay/controller/api/v1alpha1"
 	"github.com/mainstay-dev/mainstay/controller/internal/gate"
 	"github.com/mainstay-dev/mainstay/controller/internal/policy"
+	"github.com/mainstay-dev/mainstay/controller/internal/rule"
 	"github.com/mainstay-dev/mainstay/controller/internal/status"
 )
 
@@ -30,6 +32,67 @@ const pause = 5 * time.Minute
 // errStale is wrapped where the configuration is another one than the cache had: its
 // event comes.
 var errStale = errors.New("changed meanwhile")
+
+// put has the API server have the entries, those of rules whose match conditions it does not
+// take without them. It returns why they cannot be what they should.
+func (r *Reconciler) put(ctx context.Context, live *admissionregistrationv1.ValidatingWebhookConfiguration, record *gate.Record, rules []*ruled,
+	wanted []admissionregistrationv1.ValidatingWebhook,
+) (*policy.Refusal, error) {
+	owner, err := r.owner(ctx)
+	if apierrors.IsForbidden(err) {
+		return &policy.Refusal{Reason: v1alpha1.ReasonForbidden, Message: err.Error()}, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	refusal, err := r.apply(ctx, live, owner, wanted)
+	if err != nil || refusal == nil || refusal.Reason != v1alpha1.ReasonRejected {
+		return refusal, err
+	}
+	if r.unconditional, err = r.refusedAlone(ctx, live, owner, wanted); err != nil || len(r.unconditional) == 0 {
+		return refusal, err
+	}
+	return r.apply(ctx, live, owner, r.entries(live, record, rules))
+}
+
+// drops says whether entries of rules that the API server asks by are to go, or to ask about
+// less.
+func drops(live, wanted []admissionregistrationv1.ValidatingWebhook) bool {
+	return slices.ContainsFunc(live, func(entry admissionregistrationv1.ValidatingWebhook) bool {
+		if !strings.HasSuffix(entry.Name, policy.EntrySuffix) {
+			return false
+		}
+		i := indexOf(wanted, entry.Name)
+		return i < 0 || slices.ContainsFunc(entry.Rules, func(asked admissionregistrationv1.RuleWithOperations) bool {
+			return !asks(&wanted[i], asked)
+		})
+	})
+}
+
+// asks says whether an entry asks about something.
+func asks(entry *admissionregistrationv1.ValidatingWebhook, about admissionregistrationv1.RuleWithOperations) bool {
+	return slices.ContainsFunc(entry.Rules, func(have admissionregistrationv1.RuleWithOperations) bool {
+		return equality.Semantic.DeepEqual(have, about)
+	})
+}
+
+// current says whether the cache has all rules, in the version that the API server has them:
+// that of a new leader may be behind what a former one saw.
+func (r *Reconciler) current(ctx context.Context, seen map[rule.Key]version) (bool, error) {
+	objs, err := list(ctx, r.Reader)
+	if apierrors.IsNotFound(err) || meta.IsNoMatchError(err) {
+		return true, nil // the kinds are not served any more
+	}
+	if err != nil {
+		return false, err
+	}
+	for key, at := range versions(objs) {
+		if seen[key] != at {
+			return false, nil
+		}
+	}
+	return true, nil
+}
 
 // apply writes the entries where the cache has others. It returns why they cannot
 // be what they should.

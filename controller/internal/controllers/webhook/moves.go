@@ -1,14 +1,13 @@
 package webhook
 
 import (
-	"slices"
 	"strings"
 	"time"
 
 	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
-	"k8s.io/apimachinery/pkg/api/equality"
 	"k8s.io/apimachinery/pkg/util/sets"
 
+	"github.com/mainstay-dev/mainstay/controller/internal/certs"
 	"github.com/mainstay-dev/mainstay/controller/internal/policy"
 	"github.com/mainstay-dev/mainstay/controller/internal/rule"
 )
@@ -45,7 +44,7 @@ func (m *moves) keep(compiled *policy.Webhooks, wanted []admissionregistrationv1
 			m.left.Insert(name)
 		}
 	}
-	room := compiled.Room
+	room, bundleSize := compiled.Room, certs.BundleSize(bundle)
 	for i := range live.Webhooks {
 		entry := live.Webhooks[i].DeepCopy()
 		j := indexOf(wanted, entry.Name)
@@ -56,7 +55,7 @@ func (m *moves) keep(compiled *policy.Webhooks, wanted []admissionregistrationv1
 			continue
 		}
 		entry.ClientConfig.CABundle = bundle
-		if room -= policy.EntrySize(entry); room < 0 {
+		if room -= policy.EntrySize(entry, bundleSize); room < 0 {
 			break
 		}
 		if j < 0 {
@@ -64,9 +63,7 @@ func (m *moves) keep(compiled *policy.Webhooks, wanted []admissionregistrationv1
 			continue
 		}
 		for _, asked := range entry.Rules {
-			if !slices.ContainsFunc(wanted[j].Rules, func(have admissionregistrationv1.RuleWithOperations) bool {
-				return equality.Semantic.DeepEqual(have, asked)
-			}) {
+			if !asks(&wanted[j], asked) {
 				wanted[j].Rules = append(wanted[j].Rules, asked)
 			}
 		}

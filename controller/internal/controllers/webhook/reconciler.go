@@ -32,9 +32,13 @@ import (
 // +kubebuilder:rbac:groups=admissionregistration.k8s.io,resources=validatingwebhookconfigurations,resourceNames=mainstay,verbs=get;list;watch;patch
 // +kubebuilder:rbac:groups="",resources=namespaces,resourceNames=mainstay-system,verbs=get
 
-// lasting is how long what a rule in force refers to may be refused, or not be served,
-// before the rule is not enforced for it: longer than an API server takes to start.
-const lasting = time.Minute
+const (
+	// lasting is how long what a rule in force refers to may be refused, or not be served,
+	// before the rule is not enforced for it.
+	lasting = policy.Lasting
+	// behind is how long a cache that is known to be behind gets to catch up.
+	behind = 2 * time.Second
+)
 
 // Objects tell what the API server serves, and what is known of it.
 type Objects interface {
@@ -75,10 +79,11 @@ type Options struct {
 	URL string
 	// Off says that no replica serves the webhook: there are no entries then.
 	Off bool
-	// Consumer names the wishes that the webhook has of Objects for a rule.
-	Consumer func(key rule.Key) string
+	// Consumer names the wishes that the webhook has of Objects for a generation of a rule.
+	Consumer func(r *rule.Rule) string
 	// InForce is what the webhook judges by for a rule, nil for nothing: a former
-	// generation where the present one does not compile or does not need it.
+	// generation where the present one does not compile, does not need it, or refers to
+	// what cannot be read yet.
 	InForce func(key rule.Key) *rule.Rule
 	// Policies speaks of the rules that do not need the webhook.
 	Policies rulecontroller.Enforcement
@@ -88,13 +93,16 @@ type Options struct {
 type Reconciler struct {
 	Options
 	rulecontroller.Reports
-	// blockedSince is since when a rule in force cannot be judged by.
+	// blockedSince is since when a rule in force cannot be judged by, and kept are those
+	// of which a former generation is in force.
 	blockedSince map[rule.Key]time.Time
+	kept         sets.Set[rule.Key]
 	// unconditional are the entries whose rules' match conditions the API server
 	// does not take.
 	unconditional sets.Set[string]
 	moves         moves
 	handover      rulecontroller.Handover
+	refusals      rulecontroller.Refusals
 }
 
 var _ reconcile.Reconciler = (*Reconciler)(nil)
@@ -106,7 +114,7 @@ func New(opts Options) *Reconciler {
 
 // Reconcile makes the entries what all rules say together.
 func (r *Reconciler) Reconcile(ctx context.Context, _ ctrl.Request) (ctrl.Result, error) {
-	rules, err := r.read(ctx)
+	rules, seen, err := r.read(ctx)
 	if err != nil {
 		return ctrl.Result{}, err
 	}
@@ -127,25 +135,26 @@ func (r *Reconciler) Reconcile(ctx context.Context, _ ctrl.Request) (ctrl.Result
 	if wanted == nil {
 		return ctrl.Result{}, nil // what is missing says when it is there
 	}
-	owner, err := r.owner(ctx)
-	if err != nil {
-		return ctrl.Result{}, err
-	}
-	refusal, err := r.apply(ctx, live, owner, wanted)
-	if err == nil && refusal != nil && refusal.Reason == v1alpha1.ReasonRejected {
-		if r.unconditional, err = r.refusedAlone(ctx, live, owner, wanted); err == nil && len(r.unconditional) > 0 {
-			refusal, err = r.apply(ctx, live, owner, r.entries(live, record, rules))
+	// Who opened all gates does not wait.
+	if record == nil && drops(live.Webhooks, wanted) {
+		current, err := r.current(ctx, seen)
+		if err != nil {
+			return ctrl.Result{}, err
+		}
+		if !current {
+			return ctrl.Result{RequeueAfter: behind}, nil
 		}
 	}
+	refusal, err := r.put(ctx, live, record, rules, wanted)
 	switch {
 	case errors.Is(err, errStale):
-		return ctrl.Result{RequeueAfter: gather}, nil
+		return ctrl.Result{RequeueAfter: behind}, nil
 	case err != nil:
 		return ctrl.Result{}, err
 	case refusal != nil:
-		r.refuse(rules, refusal.Reason, refusal.Message)
-		return ctrl.Result{RequeueAfter: pause}, nil
+		return r.refusedAll(rules, refusal), nil
 	}
+	r.refusals.Forget(rule.Key{})
 	r.moves.written(r.Clock.Now())
 	r.tell(rules)
 	again := ctrl.Result{RequeueAfter: r.moves.next(r.Clock.Now())}
@@ -155,6 +164,22 @@ func (r *Reconciler) Reconcile(ctx context.Context, _ ctrl.Request) (ctrl.Result
 		}
 	}
 	return again, nil
+}
+
+// refusedAll says of all rules that the entries cannot be what they should. What is
+// forbidden is reported once it has lasted: until then what was said of them holds.
+func (r *Reconciler) refusedAll(rules []*ruled, refusal *policy.Refusal) ctrl.Result {
+	wait := pause
+	if refusal.Reason == v1alpha1.ReasonForbidden {
+		var lasts bool
+		if wait, lasts = r.refusals.Again(rule.Key{}, r.Clock.Now()); !lasts {
+			return ctrl.Result{RequeueAfter: wait}
+		}
+	} else {
+		r.refusals.Forget(rule.Key{})
+	}
+	r.refuse(rules, refusal.Reason, refusal.Message)
+	return ctrl.Result{RequeueAfter: wait}
 }
 
 // unlocked returns who has opened all gates, nil where nobody has.
@@ -183,16 +208,13 @@ func (r *Reconciler) entries(live *admissionregistrationv1.ValidatingWebhookConf
 	}
 	if !r.Objects.Discovered() {
 		// Every rule would seem to match nothing.
-		for _, rule := range rules {
-			rule.pending("waits for what the API server serves")
-		}
-		r.tell(rules)
+		r.holdAll(rules, "waits for what the API server serves")
 		return nil
 	}
 	bundle := r.Certificates.Bundle()
 	opts := policy.WebhookOptions{
 		RecoveryNamespaces: r.RecoveryNamespaces, InfrastructureNamespaces: r.InfrastructureNamespaces,
-		Served: served(r.Objects.Paths()), Client: r.client(bundle), Refused: r.unconditional,
+		Served: served(r.Objects.Paths()), Client: r.client(bundle), BundleSize: certs.BundleSize(bundle), Refused: r.unconditional,
 	}
 	out := []admissionregistrationv1.ValidatingWebhook{policy.ValidateWebhook(opts)}
 	if record != nil {

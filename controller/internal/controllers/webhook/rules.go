@@ -9,6 +9,8 @@ import (
 
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/sets"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/mainstay-dev/mainstay/controller/api/v1alpha1"
@@ -24,8 +26,9 @@ type ruled struct {
 	key    rule.Key
 	rule   *rule.Rule
 	report policy.Report
-	// inForce says that it was when somebody last looked, this leader or another.
-	inForce bool
+	// inForce says that this generation was when somebody last looked, this leader or
+	// another, and before that it or an earlier one was.
+	inForce, before bool
 	// former says that it is a generation before the present one, of which others
 	// speak.
 	former bool
@@ -37,14 +40,32 @@ func (r *ruled) refused(reason, message string) {
 	r.report.Enforced, r.report.Reason, r.report.Message = metav1.ConditionFalse, reason, message
 }
 
-// pending is for a rule of which nothing can be said yet. What is in force stays so.
+// unread says why requests are not judged by this generation: what it refers to cannot be
+// read.
+func (r *ruled) unread(reason, message string) {
+	r.refused(reason, message)
+	if reason == v1alpha1.ReasonSyncing {
+		r.report.Enforced = metav1.ConditionUnknown
+	}
+}
+
+// keep has a former generation in place of one that is unread.
+func (r *ruled) keep(former *rule.Rule, reason, message string) {
+	r.unread(reason, "not enforced as it is now, and what was before is left as it is: "+message)
+	r.rule, r.inForce = former, r.before
+}
+
+// pending is for a rule of which nothing can be said yet, unless something else was said.
+// What is in force stays so.
 func (r *ruled) pending(message string) {
-	if r.inForce {
+	switch {
+	case r.report.Enforced != "":
+	case r.inForce:
 		r.report.Enforced, r.report.Reason = metav1.ConditionTrue, v1alpha1.ReasonSucceeded
 		r.report.Message = fmt.Sprintf("ValidatingWebhookConfiguration %s, as it was; it %s", gate.ConfigurationName, message)
-		return
+	default:
+		r.unread(v1alpha1.ReasonSyncing, message)
 	}
-	r.report.Enforced, r.report.Reason, r.report.Message = metav1.ConditionUnknown, v1alpha1.ReasonSyncing, message
 }
 
 // enforcedBy says which entries have the rule, unless something else was said.
@@ -55,100 +76,171 @@ func (r *ruled) enforcedBy(entries []string) {
 		r.refused(v1alpha1.ReasonKindNotFound, "the API server serves nothing that it matches outside the recovery path, where only rules that the API server can evaluate are enforced")
 	default:
 		r.report.Enforced, r.report.Reason = metav1.ConditionTrue, v1alpha1.ReasonSucceeded
-		r.report.Message = fmt.Sprintf("ValidatingWebhookConfiguration %s, webhook %s; on the recovery path it is audited only",
-			gate.ConfigurationName, strings.Join(entries, ", "))
+		r.report.Message = fmt.Sprintf("ValidatingWebhookConfiguration %s, webhook %s, for %s, which the API server cannot evaluate; on the recovery path it is audited only",
+			gate.ConfigurationName, strings.Join(entries, ", "), strings.Join(r.rule.Beyond(), " and "))
 	}
 }
 
-// read returns the rules that need the webhook, in the order of their keys. Those
-// that are suspended or do not compile are spoken of by others.
-func (r *Reconciler) read(ctx context.Context) ([]*ruled, error) {
-	var out []*ruled
-	take := func(obj client.Object, spec *v1alpha1.RuleSpec, status *v1alpha1.RuleStatus) {
-		if obj.GetDeletionTimestamp() != nil || spec.Suspend || !rule.HasMode(spec, v1alpha1.ModeAdmission) {
-			return
-		}
-		key := rulecontroller.KeyOf(obj)
-		compiled, mistakes := rule.Compile(r.Compiler, key, obj.GetGeneration(), spec)
-		if len(mistakes) > 0 || policy.Check(compiled) != nil {
-			// A slip in an edit is no reason to open a gate.
-			if former := r.InForce(key); former != nil {
-				out = append(out, &ruled{key: key, rule: former, inForce: true, former: true})
-			}
-			return
-		}
-		if !policy.NeedsWebhook(compiled) {
-			former := r.InForce(key)
-			if former == nil {
-				r.handover.Forget(key)
-			} else if left := r.handover.Left(r.Policies, key, obj.GetUID(), obj.GetGeneration(), r.Clock.Now()); left > 0 {
-				out = append(out, &ruled{key: key, rule: former, inForce: true, former: true, again: left})
-			}
-			return
-		}
-		out = append(out, &ruled{key: key, rule: compiled, inForce: inForce(status), report: policy.Report{
-			UID: obj.GetUID(), Generation: obj.GetGeneration(), Enforcement: v1alpha1.EnforcementWebhook,
-		}})
+// version is what of a rule the cache may be behind with.
+type version struct {
+	uid        types.UID
+	generation int64
+}
+
+// read returns the rules that need the webhook, in the order of their keys, and the
+// versions of all that there are. Those that are suspended or do not compile are spoken of
+// by others.
+func (r *Reconciler) read(ctx context.Context) ([]*ruled, map[rule.Key]version, error) {
+	objs, err := list(ctx, r.Client)
+	if err != nil {
+		return nil, nil, err
 	}
+	var out []*ruled
+	for _, obj := range objs {
+		if one := r.take(obj); one != nil {
+			out = append(out, one)
+		}
+	}
+	slices.SortFunc(out, func(a, b *ruled) int { return strings.Compare(a.key.String(), b.key.String()) })
+	return out, versions(objs), nil
+}
+
+// list returns the rules of both kinds.
+func list(ctx context.Context, reader client.Reader) ([]client.Object, error) {
+	var out []client.Object
 	var clusterRules v1alpha1.ClusterRuleList
-	if err := r.Client.List(ctx, &clusterRules); err != nil {
+	if err := reader.List(ctx, &clusterRules); err != nil {
 		return nil, fmt.Errorf("list the ClusterRules: %w", err)
 	}
 	for i := range clusterRules.Items {
-		take(&clusterRules.Items[i], &clusterRules.Items[i].Spec, &clusterRules.Items[i].Status)
+		out = append(out, &clusterRules.Items[i])
 	}
 	var rules v1alpha1.RuleList
-	if err := r.Client.List(ctx, &rules); err != nil {
+	if err := reader.List(ctx, &rules); err != nil {
 		return nil, fmt.Errorf("list the Rules: %w", err)
 	}
 	for i := range rules.Items {
-		take(&rules.Items[i], &rules.Items[i].Spec, &rules.Items[i].Status)
+		out = append(out, &rules.Items[i])
 	}
-	slices.SortFunc(out, func(a, b *ruled) int { return strings.Compare(a.key.String(), b.key.String()) })
 	return out, nil
 }
 
-// inForce says whether a rule was enforced by the webhook, by what its status says: policies
-// may have enforced a former generation.
-func inForce(status *v1alpha1.RuleStatus) bool {
-	return status.Enforcement == v1alpha1.EnforcementWebhook && meta.IsStatusConditionTrue(status.Conditions, v1alpha1.ConditionEnforced)
+// versions are those of rules that are not being deleted.
+func versions(objs []client.Object) map[rule.Key]version {
+	out := map[rule.Key]version{}
+	for _, obj := range objs {
+		if obj.GetDeletionTimestamp() == nil {
+			out[rulecontroller.KeyOf(obj)] = version{uid: obj.GetUID(), generation: obj.GetGeneration()}
+		}
+	}
+	return out
+}
+
+// take returns a rule if the webhook judges requests by it, or by a former generation of
+// it; nil where it does not.
+func (r *Reconciler) take(obj client.Object) *ruled {
+	spec, status := partsOf(obj)
+	if obj.GetDeletionTimestamp() != nil || spec.Suspend || !rule.HasMode(spec, v1alpha1.ModeAdmission) {
+		return nil
+	}
+	key := rulecontroller.KeyOf(obj)
+	compiled, mistakes := rule.Compile(r.Compiler, key, obj.GetGeneration(), spec)
+	if len(mistakes) > 0 || policy.Check(compiled) != nil {
+		// A slip in an edit is no reason to open a gate.
+		if former := r.InForce(key); former != nil {
+			return &ruled{key: key, rule: former, inForce: true, former: true}
+		}
+		return nil
+	}
+	if policy.NeedsWebhook(compiled) {
+		enforced := meta.FindStatusCondition(status.Conditions, v1alpha1.ConditionEnforced)
+		// Policies may have enforced a former generation.
+		before := status.Enforcement == v1alpha1.EnforcementWebhook && enforced != nil && enforced.Status == metav1.ConditionTrue
+		_, blocked := r.blockedSince[key]
+		return &ruled{
+			key: key, rule: compiled, before: before || blocked || r.kept.Has(key), inForce: before && enforced.ObservedGeneration == obj.GetGeneration(),
+			report: policy.Report{UID: obj.GetUID(), Generation: obj.GetGeneration(), Enforcement: v1alpha1.EnforcementWebhook},
+		}
+	}
+	former := r.InForce(key)
+	if former == nil {
+		r.handover.Forget(key)
+		return nil
+	}
+	if left := r.handover.Left(r.Policies, key, obj.GetUID(), obj.GetGeneration(), r.Clock.Now()); left > 0 {
+		return &ruled{key: key, rule: former, inForce: true, former: true, again: left}
+	}
+	return nil
+}
+
+func partsOf(obj client.Object) (*v1alpha1.RuleSpec, *v1alpha1.RuleStatus) {
+	switch of := obj.(type) {
+	case *v1alpha1.ClusterRule:
+		return &of.Spec, &of.Status
+	case *v1alpha1.Rule:
+		return &of.Spec, &of.Status
+	}
+	return &v1alpha1.RuleSpec{}, &v1alpha1.RuleStatus{}
 }
 
 // usable are the rules whose references can be read here, and so can be judged by
 // them. What a rule refers to may be a kind that is not installed, or one that
-// Mainstay may not read: then nobody is refused for it. A rule that is in force stays
+// Mainstay may not read: then nobody is refused for it, and requests go on being judged by
+// what the webhook knows of a former generation. A rule that is in force stays
 // so until that has lasted: an API server that has just started knows no roles yet,
 // and a gate must not open for it.
 func (r *Reconciler) usable(rules []*ruled) []*rule.Rule {
 	resources := r.Objects.Resources()
-	blocked := map[rule.Key]time.Time{}
+	blocked, kept := map[rule.Key]time.Time{}, sets.Set[rule.Key]{}
 	var out []*rule.Rule
 	for _, one := range rules {
 		reason, message := r.blocked(one, resources)
+		former, used := r.InForce(one.key), len(out)
+		if reason != "" && former != nil && former.Generation() != one.rule.Generation() {
+			one.keep(former, reason, message)
+			reason, message = r.blocked(one, resources)
+		}
 		switch {
 		case reason == "", reason == v1alpha1.ReasonSyncing && one.inForce:
 			out = append(out, one.rule)
-		case reason == v1alpha1.ReasonSyncing:
-			one.pending(message)
-		case one.inForce && reason != v1alpha1.ReasonInvalidSpec:
-			since, known := r.blockedSince[one.key]
-			if !known {
-				since = r.Clock.Now()
-			}
+		case one.lasts(reason):
+			since := r.since(one.key)
 			blocked[one.key] = since
 			if one.again = lasting - r.Clock.Since(since); one.again > 0 {
 				out = append(out, one.rule)
+				if !one.inForce {
+					one.pending(message)
+				}
 			} else {
-				one.refused(reason, message)
+				one.unread(reason, message)
 			}
 		default:
-			one.refused(reason, message)
+			one.unread(reason, message)
+		}
+		if one.rule == former && len(out) > used {
+			kept.Insert(one.key)
 		}
 	}
-	r.blockedSince = blocked
+	r.blockedSince, r.kept = blocked, kept
 	return out
 }
 
+// lasts says whether a rule stays in force for a while though it cannot be judged by. An
+// edit that was never in force does where its references are being read: those of a new
+// leader may all be.
+func (r *ruled) lasts(reason string) bool {
+	return r.inForce && reason != v1alpha1.ReasonInvalidSpec || r.before && reason == v1alpha1.ReasonSyncing
+}
+
+// since is since when a rule is blocked.
+func (r *Reconciler) since(key rule.Key) time.Time {
+	if since, known := r.blockedSince[key]; known {
+		return since
+	}
+	return r.Clock.Now()
+}
+
+// blocked is why a rule cannot be judged by; empty where it can.
 func (r *Reconciler) blocked(one *ruled, resources []informer.Resource) (reason, message string) {
 	for _, reference := range one.rule.References() {
 		i := slices.IndexFunc(resources, func(resource informer.Resource) bool {
@@ -162,7 +254,7 @@ func (r *Reconciler) blocked(one *ruled, resources []informer.Resource) (reason,
 			return v1alpha1.ReasonInvalidSpec, fmt.Sprintf("refs.%s refers to the cluster-scoped kind %s: a namespaced Rule refers to its own namespace only",
 				reference.Name, reference.GVK.Kind)
 		}
-		state := r.Objects.State(r.Consumer(one.key), resources[i].GroupVersionResource)
+		state := r.Objects.State(r.Consumer(one.rule), resources[i].GroupVersionResource)
 		switch state.Phase {
 		case informer.Synced:
 		case informer.Forbidden:
@@ -174,6 +266,20 @@ func (r *Reconciler) blocked(one *ruled, resources []informer.Resource) (reason,
 		}
 	}
 	return "", ""
+}
+
+// holdAll says that nothing can be said of the rules yet, and has those stay in force that
+// are.
+func (r *Reconciler) holdAll(rules []*ruled, message string) {
+	held := map[rule.Key]time.Time{}
+	for _, one := range rules {
+		if one.before && !one.inForce {
+			held[one.key] = r.since(one.key)
+		}
+		one.pending(message)
+	}
+	r.blockedSince = held
+	r.tell(rules)
 }
 
 // refuse says the same of all rules, where nothing else was said.

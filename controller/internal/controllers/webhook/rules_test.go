@@ -1,6 +1,7 @@
 package webhook
 
 import (
+	"strings"
 	"testing"
 	"time"
 
@@ -29,7 +30,13 @@ func (s stateOf) Resources() []informer.Resource {
 	return []informer.Resource{{GroupVersionResource: schema.GroupVersionResource{Version: "v1", Resource: "pods"}, Kind: "Pod", Namespaced: true}}
 }
 
-func (s stateOf) State(string, schema.GroupVersionResource) informer.State { return s.state }
+// State is Synced for what a former generation wanted.
+func (s stateOf) State(consumer string, _ schema.GroupVersionResource) informer.State {
+	if consumer == "former" {
+		return informer.State{Phase: informer.Synced}
+	}
+	return s.state
+}
 
 // A rule in force is not let go for what an API server says that has just started, and is
 // in the end; one that was not in force yet refuses nobody meanwhile.
@@ -47,12 +54,12 @@ func TestUsableOutlastsAStart(t *testing.T) {
 	}
 	clk := clocktesting.NewFakeClock(time.Date(2026, 11, 21, 12, 0, 0, 0, time.UTC))
 	steps := []struct {
-		phase   informer.Phase
-		after   time.Duration
-		inForce bool
-		used    bool
-		again   time.Duration
-		reason  string
+		phase           informer.Phase
+		after           time.Duration
+		inForce, before bool
+		used            bool
+		again           time.Duration
+		reason          string
 	}{
 		{phase: informer.Forbidden, reason: v1alpha1.ReasonForbidden},
 		{phase: informer.Absent, reason: v1alpha1.ReasonKindNotFound},
@@ -65,18 +72,97 @@ func TestUsableOutlastsAStart(t *testing.T) {
 		// Back, it has another minute.
 		{phase: informer.Synced, inForce: true, used: true},
 		{phase: informer.Forbidden, after: time.Hour, inForce: true, used: true, again: lasting},
+		{phase: informer.Synced, inForce: true, used: true},
+		// Of a generation that never was nobody says that it is. A new leader keeps its
+		// entry while it reads, for a minute.
+		{phase: informer.Forbidden, before: true, reason: v1alpha1.ReasonForbidden},
+		{phase: informer.Absent, before: true, reason: v1alpha1.ReasonKindNotFound},
+		{phase: informer.Syncing, before: true, used: true, again: lasting, reason: v1alpha1.ReasonSyncing},
+		{phase: informer.Syncing, after: lasting - time.Second, before: true, used: true, again: time.Second, reason: v1alpha1.ReasonSyncing},
+		{phase: informer.Syncing, after: time.Second, before: true, reason: v1alpha1.ReasonSyncing},
 	}
-	r := New(Options{Clock: clk, Consumer: func(rule.Key) string { return "" }})
+	r := New(Options{Clock: clk, Consumer: func(*rule.Rule) string { return "" }, InForce: func(rule.Key) *rule.Rule { return nil }})
 	for i, step := range steps {
 		clk.Step(step.after)
 		r.Objects = stateOf{informer.State{Phase: step.phase}}
-		one := &ruled{key: key, rule: compiled, inForce: step.inForce}
+		one := &ruled{key: key, rule: compiled, inForce: step.inForce, before: step.before || step.inForce}
 		used := r.usable([]*ruled{one})
 		if (len(used) == 1) != step.used || one.again > 0 && one.again != step.again || one.again <= 0 && step.again > 0 || one.report.Reason != step.reason {
 			t.Errorf("step %d: used %v, again after %s, %q; want %t, %s, %q", i, used, one.again, one.report.Reason, step.used, step.again, step.reason)
 		}
-		if step.reason == v1alpha1.ReasonForbidden && one.report.Enforced != metav1.ConditionFalse {
-			t.Errorf("step %d: Enforced=%s", i, one.report.Enforced)
+		wantEnforced := map[string]metav1.ConditionStatus{"": "", v1alpha1.ReasonSyncing: metav1.ConditionUnknown}[step.reason]
+		if step.reason != "" && wantEnforced == "" {
+			wantEnforced = metav1.ConditionFalse
+		}
+		if one.report.Enforced != wantEnforced {
+			t.Errorf("step %d: Enforced=%s, want %s", i, one.report.Enforced, wantEnforced)
+		}
+	}
+}
+
+// An edit that refers to what cannot be read leaves what was in force, and says so: nobody is
+// refused for it, and nobody is let in.
+func TestUsableKeepsTheFormerGeneration(t *testing.T) {
+	t.Parallel()
+	compiler, err := expr.NewCompiler(10)
+	if err != nil {
+		t.Fatal(err)
+	}
+	key := rule.Key{Kind: rule.KindClusterRule, Name: "counts"}
+	compile := func(generation int64, kind string) *rule.Rule {
+		compiled, mistakes := rule.Compile(compiler, key, generation, &builders.MakeClusterRule("counts").Modes(v1alpha1.ModeAdmission).
+			Match("apps", "v1", "deployments").Refer("them", "v1", kind).Validate("refs.them.size() < 9", "").Obj().Spec)
+		if len(mistakes) > 0 {
+			t.Fatal(mistakes)
+		}
+		return compiled
+	}
+	former := compile(1, "Pod")
+	for name, tc := range map[string]struct {
+		kind         string
+		phase        informer.Phase
+		notBefore    bool
+		wantFormer   bool
+		wantEnforced metav1.ConditionStatus
+		wantReason   string
+	}{
+		"a mistyped kind":    {"Pdo", informer.Synced, false, true, metav1.ConditionFalse, v1alpha1.ReasonKindNotFound},
+		"one that is read":   {"Pod", informer.Synced, false, false, metav1.ConditionTrue, v1alpha1.ReasonSucceeded},
+		"one to be read yet": {"Pod", informer.Syncing, false, true, metav1.ConditionUnknown, v1alpha1.ReasonSyncing},
+		"one that may not":   {"Pod", informer.Forbidden, false, true, metav1.ConditionFalse, v1alpha1.ReasonForbidden},
+		"of a new leader":    {"Pod", informer.Forbidden, true, true, metav1.ConditionFalse, v1alpha1.ReasonForbidden},
+	} {
+		second := compile(2, tc.kind)
+		r := New(Options{
+			Clock:    clocktesting.NewFakeClock(time.Date(2026, 11, 21, 12, 0, 0, 0, time.UTC)),
+			Consumer: func(r *rule.Rule) string { return map[int64]string{1: "former", 2: ""}[r.Generation()] },
+			InForce:  func(rule.Key) *rule.Rule { return former },
+			Objects:  stateOf{informer.State{Phase: tc.phase}},
+		})
+		one := &ruled{key: key, rule: second, before: !tc.notBefore}
+		used := r.usable([]*ruled{one})
+		one.enforcedBy([]string{"an entry"})
+		one.pending("waits for something else")
+		if len(used) != 1 || (used[0] == former) != tc.wantFormer {
+			t.Errorf("%s: used %v", name, used)
+		}
+		keeps := strings.HasPrefix(one.report.Message, "not enforced as it is now, and what was before is left as it is: ")
+		if one.report.Enforced != tc.wantEnforced || one.report.Reason != tc.wantReason || keeps != tc.wantFormer || r.kept.Has(key) != tc.wantFormer {
+			t.Errorf("%s: kept %t, %+v", name, r.kept.Has(key), one.report)
+		}
+	}
+
+	// A former one that cannot be judged by, either, has the minute that every rule has that
+	// was in force, and one that was not has none.
+	for _, before := range []bool{true, false} {
+		r := New(Options{
+			Clock:    clocktesting.NewFakeClock(time.Date(2026, 11, 21, 12, 0, 0, 0, time.UTC)),
+			Consumer: func(*rule.Rule) string { return "" },
+			InForce:  func(rule.Key) *rule.Rule { return former },
+			Objects:  stateOf{informer.State{Phase: informer.Forbidden}},
+		})
+		if used := r.usable([]*ruled{{key: key, rule: compile(2, "Pdo"), before: before}}); (len(used) == 1) != before {
+			t.Errorf("in force before: %t, used: %v", before, used)
 		}
 	}
 }

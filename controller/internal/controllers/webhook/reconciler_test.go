@@ -1,0 +1,297 @@
+package webhook
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/prometheus/client_golang/prometheus"
+	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/util/sets"
+	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
+	clocktesting "k8s.io/utils/clock/testing"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/client/fake"
+	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
+
+	"github.com/mainstay-dev/mainstay/controller/api/v1alpha1"
+	"github.com/mainstay-dev/mainstay/controller/internal/expr"
+	"github.com/mainstay-dev/mainstay/controller/internal/gate"
+	"github.com/mainstay-dev/mainstay/controller/internal/informer"
+	"github.com/mainstay-dev/mainstay/controller/internal/metrics"
+	"github.com/mainstay-dev/mainstay/controller/internal/policy"
+	"github.com/mainstay-dev/mainstay/controller/internal/rule"
+	"github.com/mainstay-dev/mainstay/test/builders"
+)
+
+type trust string
+
+func (t trust) Bundle() []byte  { return []byte(t) }
+func (t trust) OnChange(func()) {}
+
+// plane is an API server and its cache, which is what a test says.
+type plane struct {
+	*Reconciler
+	clock *clocktesting.FakeClock
+	// refuse is what the API server says of writes, and forbidden of the Namespace.
+	refuse, forbidden error
+	// listed counts lists of rules that the API server was asked for.
+	listed int
+	// written are the entries of the last write.
+	written []string
+	live    *admissionregistrationv1.ValidatingWebhookConfiguration
+}
+
+func scheme(t *testing.T) *runtime.Scheme {
+	t.Helper()
+	out := runtime.NewScheme()
+	if err := errors.Join(clientgoscheme.AddToScheme(out), v1alpha1.AddToScheme(out)); err != nil {
+		t.Fatal(err)
+	}
+	return out
+}
+
+// newPlane has an API server with a configuration and rules, and a cache with others.
+func newPlane(t *testing.T, live *admissionregistrationv1.ValidatingWebhookConfiguration, cached, stored []client.Object) *plane {
+	t.Helper()
+	compiler, err := expr.NewCompiler(10)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m, err := metrics.New(prometheus.NewRegistry())
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := &plane{live: live, clock: clocktesting.NewFakeClock(time.Date(2026, 11, 21, 12, 0, 0, 0, time.UTC))}
+	namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "mainstay-system", UID: "1"}}
+	api := fake.NewClientBuilder().WithScheme(scheme(t)).WithObjects(append(slices.Clone(stored), namespace)...).WithInterceptorFuncs(interceptor.Funcs{
+		Get: func(ctx context.Context, c client.WithWatch, at client.ObjectKey, obj client.Object, opts ...client.GetOption) error {
+			if p.forbidden != nil && at.Name == namespace.Name {
+				return p.forbidden
+			}
+			return c.Get(ctx, at, obj, opts...)
+		},
+		List: func(ctx context.Context, c client.WithWatch, into client.ObjectList, opts ...client.ListOption) error {
+			p.listed++
+			return c.List(ctx, into, opts...)
+		},
+	}).Build()
+	cache := fake.NewClientBuilder().WithScheme(scheme(t)).WithObjects(cached...).WithInterceptorFuncs(interceptor.Funcs{
+		Get: func(ctx context.Context, c client.WithWatch, at client.ObjectKey, obj client.Object, opts ...client.GetOption) error {
+			if config, ok := obj.(*admissionregistrationv1.ValidatingWebhookConfiguration); ok {
+				p.live.DeepCopyInto(config)
+				return nil
+			}
+			return c.Get(ctx, at, obj, opts...)
+		},
+		Apply: func(_ context.Context, _ client.WithWatch, obj runtime.ApplyConfiguration, _ ...client.ApplyOption) error {
+			if p.refuse != nil {
+				return p.refuse
+			}
+			content, _ := obj.(interface{ UnstructuredContent() map[string]any })
+			p.live = &admissionregistrationv1.ValidatingWebhookConfiguration{}
+			p.written = nil
+			if err := runtime.DefaultUnstructuredConverter.FromUnstructured(content.UnstructuredContent(), p.live); err != nil {
+				return err
+			}
+			for i := range p.live.Webhooks {
+				p.written = append(p.written, p.live.Webhooks[i].Name)
+			}
+			return nil
+		},
+	}).Build()
+	p.Reconciler = New(Options{
+		Client: cache, Reader: api, Compiler: compiler, Metrics: m, Clock: p.clock, Objects: stateOf{informer.State{Phase: informer.Synced}},
+		Certificates: trust("a CA"), Namespace: namespace.Name, RecoveryNamespaces: []string{"kube-system"},
+		Consumer: func(*rule.Rule) string { return "" }, InForce: func(rule.Key) *rule.Rule { return nil },
+	})
+	return p
+}
+
+func (p *plane) reconcile(t *testing.T) ctrl.Result {
+	t.Helper()
+	result, err := p.Reconcile(t.Context(), ctrl.Request{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return result
+}
+
+func counting(name string, generation int64) *v1alpha1.ClusterRule {
+	return builders.MakeClusterRule(name).UID("uid-1").Generation(generation).Modes(v1alpha1.ModeAdmission).Match("", "v1", "pods").
+		Refer("pods", "v1", "Pod").ObjectLabels("app", fmt.Sprint(name, generation)).Validate("refs.pods.size() < 9", "").Obj()
+}
+
+func empty() *admissionregistrationv1.ValidatingWebhookConfiguration {
+	return &admissionregistrationv1.ValidatingWebhookConfiguration{ObjectMeta: metav1.ObjectMeta{Name: gate.ConfigurationName, UID: "2"}}
+}
+
+// TestEntriesAreNotDroppedOnTheWordOfAnOldCache has a new leader, whose cache may be behind
+// what a former one saw, ask the API server before it lets go of an entry.
+func TestEntriesAreNotDroppedOnTheWordOfAnOldCache(t *testing.T) {
+	t.Parallel()
+	first, second, suspended := counting("a", 1), counting("a", 2), counting("a", 2)
+	suspended.Spec.Suspend = true
+	anew := counting("a", 1)
+	anew.UID = "another"
+	gone := &meta.NoKindMatchError{GroupKind: schema.GroupKind{Group: v1alpha1.GroupVersion.Group, Kind: "ClusterRule"}}
+	for name, tc := range map[string]struct {
+		cached, stored []client.Object
+		unserved       error
+		want           bool // the entry goes
+	}{
+		"there is another rule":         {nil, []client.Object{first}, nil, false},
+		"there is a later generation":   {[]client.Object{suspended}, []client.Object{counting("a", 3)}, nil, false},
+		"it was made anew":              {[]client.Object{counting("a", 9)}, []client.Object{anew}, nil, false},
+		"it is gone":                    {nil, nil, nil, true},
+		"it is suspended":               {[]client.Object{suspended}, []client.Object{suspended}, nil, true},
+		"it is another generation":      {[]client.Object{second}, []client.Object{second}, nil, true},
+		"the kinds are gone, every one": {nil, nil, gone, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			former := newPlane(t, empty(), []client.Object{first}, []client.Object{first})
+			former.reconcile(t)
+			entry := former.written[0]
+			if len(former.written) != 2 || former.listed != 0 {
+				t.Fatalf("written %v after %d lists", former.written, former.listed)
+			}
+
+			p := newPlane(t, former.live, tc.cached, tc.stored)
+			if tc.unserved != nil {
+				p.Reader = interceptor.NewClient(p.Reader.(client.WithWatch), interceptor.Funcs{
+					List: func(context.Context, client.WithWatch, client.ObjectList, ...client.ListOption) error {
+						return tc.unserved
+					},
+				})
+			}
+			// At first it stays, as one does that a former leader left.
+			p.reconcile(t)
+			p.clock.Step(policy.Settling)
+			result := p.reconcile(t)
+			if has := indexOf(p.live.Webhooks, entry) >= 0; has == tc.want || !tc.want && result.RequeueAfter != behind {
+				t.Errorf("it has the entry: %t, again after %s", has, result.RequeueAfter)
+			}
+		})
+	}
+}
+
+// TestForbiddenLasts has what an API server forbids that has just started be no news.
+func TestForbiddenLasts(t *testing.T) {
+	t.Parallel()
+	no := apierrors.NewForbidden(schema.GroupResource{Resource: "namespaces"}, "mainstay-system", errors.New("no roles yet"))
+	for name, set := range map[string]func(p *plane, err error){
+		"the configuration": func(p *plane, err error) { p.refuse = err },
+		"the Namespace":     func(p *plane, err error) { p.forbidden = err },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			a := counting("a", 1)
+			p := newPlane(t, empty(), []client.Object{a}, []client.Object{a})
+			key := rule.Key{Kind: rule.KindClusterRule, Name: "a"}
+			says := func(want string) {
+				t.Helper()
+				if report, _ := p.Report(key); report.Reason != want {
+					t.Errorf("reported %+v, want %q", report, want)
+				}
+			}
+			set(p, no)
+			if result := p.reconcile(t); result.RequeueAfter != 10*time.Second {
+				t.Errorf("again after %s", result.RequeueAfter)
+			}
+			says("")
+			set(p, nil)
+			p.clock.Step(10 * time.Second)
+			p.reconcile(t)
+			says(v1alpha1.ReasonSucceeded)
+			set(p, no)
+			p.live = empty()
+			p.reconcile(t)
+			p.clock.Step(lasting - time.Second)
+			p.reconcile(t)
+			says(v1alpha1.ReasonSucceeded)
+			p.clock.Step(time.Second)
+			if result := p.reconcile(t); result.RequeueAfter != lasting {
+				t.Errorf("again after %s", result.RequeueAfter)
+			}
+			says(v1alpha1.ReasonForbidden)
+		})
+	}
+}
+
+// TestStaleConfigurationIsLookedAtAgain has one that changed meanwhile be no busy loop.
+func TestStaleConfigurationIsLookedAtAgain(t *testing.T) {
+	t.Parallel()
+	p := newPlane(t, empty(), []client.Object{counting("a", 1)}, nil)
+	p.refuse = apierrors.NewConflict(schema.GroupResource{Resource: "validatingwebhookconfigurations"}, gate.ConfigurationName, errors.New("modified"))
+	if result := p.reconcile(t); result.RequeueAfter != 2*time.Second {
+		t.Errorf("again after %s", result.RequeueAfter)
+	}
+}
+
+// TestWhatIsInForceIsOfOneGeneration has the word of a former leader count for the generation
+// that it was about.
+func TestWhatIsInForceIsOfOneGeneration(t *testing.T) {
+	t.Parallel()
+	type flags struct{ InForce, Before bool }
+	p := newPlane(t, empty(), nil, nil)
+	of := func(enforcement v1alpha1.Enforcement, status metav1.ConditionStatus, generation int64) flags {
+		obj := counting("a", 2)
+		obj.Status.Enforcement = enforcement
+		obj.Status.Conditions = []metav1.Condition{{Type: v1alpha1.ConditionEnforced, Status: status, ObservedGeneration: generation}}
+		one := p.take(obj)
+		return flags{one.inForce, one.before}
+	}
+	got := []flags{
+		of(v1alpha1.EnforcementWebhook, metav1.ConditionTrue, 2), of(v1alpha1.EnforcementWebhook, metav1.ConditionTrue, 1),
+		of(v1alpha1.EnforcementWebhook, metav1.ConditionFalse, 2), of(v1alpha1.EnforcementInProcess, metav1.ConditionTrue, 1),
+	}
+	if diff := cmp.Diff([]flags{{true, true}, {false, true}, {}, {}}, got); diff != "" {
+		t.Errorf("in force (-want +got):\n%s", diff)
+	}
+	// What it says meanwhile is not what it forgets by.
+	p.kept = sets.New(rule.Key{Kind: rule.KindClusterRule, Name: "a"})
+	if after := of(v1alpha1.EnforcementWebhook, metav1.ConditionFalse, 2); !after.Before {
+		t.Errorf("%+v", after)
+	}
+	p.kept = nil
+	p.holdAll([]*ruled{{key: rule.Key{Kind: rule.KindClusterRule, Name: "a"}, before: true}}, "waits")
+	if after := of(v1alpha1.EnforcementWebhook, metav1.ConditionUnknown, 2); !after.Before {
+		t.Errorf("%+v", after)
+	}
+}
+
+// TestNewCAPushesNoRuleOut has a configuration that is full before a CA is renewed be as full
+// after it.
+func TestNewCAPushesNoRuleOut(t *testing.T) {
+	t.Parallel()
+	var objs []client.Object
+	for i := range 160 {
+		r := counting(fmt.Sprintf("r%03d", i), 1)
+		r.Spec.MatchConditions = []admissionregistrationv1.MatchCondition{{Name: "long", Expression: strings.Repeat(" ", 4000) + "true"}}
+		objs = append(objs, r)
+	}
+	p := newPlane(t, empty(), objs, objs)
+	p.Compiler, _ = expr.NewCompiler(200)
+	entries := func(bundle int) int {
+		p.Certificates = trust(strings.Repeat("x", bundle))
+		p.reconcile(t)
+		return len(p.written)
+	}
+	one, three := entries(700), entries(3*700)
+	if one != three || one < 100 || one > 160 {
+		t.Errorf("%d entries with one CA, %d with three", one, three)
+	}
+}
