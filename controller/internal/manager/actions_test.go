@@ -57,9 +57,11 @@ func ownClient(t *testing.T) client.Client {
 	return c
 }
 
+// evictionOf is a claim of no Lifeline: what became of theirs the replicas of other tests
+// find out.
 func evictionOf(pod *corev1.Pod, attempt int32) action.Claim {
 	return action.Claim{
-		Owner:  v1alpha1.OwnerReference{Kind: "Lifeline", Namespace: pod.Namespace, Name: "test", UID: types.UID(pod.Namespace)},
+		Owner:  v1alpha1.OwnerReference{Kind: "ClusterRule", Namespace: pod.Namespace, Name: "test", UID: types.UID(pod.Namespace)},
 		Action: v1alpha1.ActionEvict, Attempt: attempt, Reason: "a test",
 		Target: v1alpha1.TargetReference{APIVersion: "v1", Kind: "Pod", Namespace: pod.Namespace, Name: pod.Name, UID: pod.UID},
 	}

@@ -101,6 +101,11 @@ func TestStopInTwoSteps(t *testing.T) {
 
 	cmd, ready = start("mainstay-b", time.Minute)
 	awaitHolder(t, e, 20*time.Second, leads("mainstay-b"))
+	// Two signals at once are one.
+	eventually(t, 20*time.Second, func(context.Context) (bool, string) {
+		got := ready()
+		return got == http.StatusOK, fmt.Sprint("readyz: ", got)
+	})
 	if err := cmd.Process.Signal(syscall.SIGTERM); err != nil {
 		t.Fatal(err)
 	}

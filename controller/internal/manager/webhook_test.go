@@ -349,7 +349,7 @@ func TestWebhookEditThatCannotBeJudgedChangesNothing(t *testing.T) {
 		}
 	}
 	edit(t, e, rule, func(r *v1alpha1.ClusterRule) {
-		r.Spec = hasBudget("has-budget").Refer("others", "v1", "ConfigMap").Validate("refs.others.size() > 99", "too few").Obj().Spec
+		r.Spec = hasBudget("has-budget").Refer("others", "apps/v1", "Deployment").Validate("refs.others.size() > 99", "too few").Obj().Spec
 	})
 	e.enforced(t, rule, metav1.ConditionTrue, v1alpha1.ReasonSucceeded)
 	eventually(t, takeUp, func(ctx context.Context) (bool, string) {
