@@ -93,7 +93,7 @@ func start(t *testing.T, flags ...string) *env {
 	})
 	eventually(t, "the kinds are served", func(ctx context.Context) error { return e.path.Prepare(ctx, e.client) })
 
-	short := []string{"--leader-election-lease-duration=6s", "--leader-election-renew-deadline=5s", "--leader-election-retry-period=500ms", "--drain-time=1s"}
+	short := []string{"--leader-election-lease-duration=6s", "--leader-election-renew-deadline=5s", "--leader-election-retry-period=500ms", "--drain-time=3s"}
 	e.replicas, err = replicas.New(replicas.Options{Cluster: c, Program: program, Webhook: true, Flags: append(short, flags...)})
 	if err != nil {
 		t.Fatal(err)
