@@ -28,7 +28,8 @@ const (
 	ConditionHealing = "Healing"
 )
 
-// Reasons of a rule's Ready, Stalled and Enforced conditions.
+// Reasons of a rule's Ready, Stalled and Enforced conditions, some of them a Lifeline's
+// too.
 const (
 	// ReasonSucceeded: compiled, and every kind that it reads is watched.
 	ReasonSucceeded = "Succeeded"
@@ -89,7 +90,8 @@ const (
 	ReasonNoRoom = "NoRoom"
 	// ReasonBudgetSpent: spec.heal.maxEvictionsPerHour is used up.
 	ReasonBudgetSpent = "BudgetSpent"
-	// ReasonBlocked: the Eviction API refused, a PodDisruptionBudget says no.
+	// ReasonBlocked: a move that would help must wait, for a budget, a rollout, an
+	// election, or because one failed.
 	ReasonBlocked = "Blocked"
 	// ReasonDryRun: spec.heal.mode is DryRun.
 	ReasonDryRun = "DryRun"

@@ -23,7 +23,6 @@ type Program struct {
 
 	object        Mask
 	refs          map[string]Mask
-	usesRefs      map[string]bool
 	usesNamespace bool
 
 	beyond, requestOnly []string
@@ -33,7 +32,6 @@ type Program struct {
 // is not there.
 type step struct {
 	name    string
-	text    string
 	program cel.Program
 }
 
@@ -82,7 +80,7 @@ func (c *Compiler) compile(source *Source) (*Program, Errors) {
 		at := place{list: "references", field: "name"}
 		return nil, Errors{at.mistake(Invalid, strings.Join(source.Refs, ", "), err.Error())}
 	}
-	program := &Program{usesRefs: work.reads.usesRefs}
+	program := &Program{}
 	program.conditions = work.matchConditions(source)
 	program.variables = work.variables(source)
 	program.validations, program.messages = work.validations(source)
@@ -218,7 +216,7 @@ func (w *compilation) expression(envs environments, at place, text string) (step
 		w.fail(at.mistake(Invalid, text, oneLine("program instantiation failed: "+err.Error())))
 		return step{}, nil
 	}
-	return step{text: text, program: program}, checked
+	return step{program: program}, checked
 }
 
 // follow takes note of what a checked expression reads, and refuses what only

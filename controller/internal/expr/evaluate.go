@@ -73,11 +73,6 @@ func (p *Program) ReadsOf(name string) Mask {
 	return p.refs[name]
 }
 
-// UsesRef says whether an expression selects the reference.
-func (p *Program) UsesRef(name string) bool {
-	return p.usesRefs[name]
-}
-
 // UsesNamespace says whether an expression reads namespaceObject.
 func (p *Program) UsesNamespace() bool {
 	return p.usesNamespace

@@ -55,11 +55,6 @@ func (l List) Removed(i int) List {
 	return listWith(append(values, l.values[i+1:]...))
 }
 
-// Len is the number of objects.
-func (l List) Len() int {
-	return len(l.values)
-}
-
 func (l List) value() ref.Val {
 	if l.val == nil {
 		return types.NewRefValList(types.DefaultTypeAdapter, nil)

@@ -105,7 +105,6 @@ type reads struct {
 	object, request, namespace *node
 	refs                       map[string]*node
 	variables                  map[string]places
-	usesRefs                   map[string]bool
 	usesNamespace              bool
 
 	// known says whether the API server has a function. beyond are the names of
@@ -146,7 +145,6 @@ func newReads(refs []string, known func(function string) bool) *reads {
 		namespace:   &node{},
 		refs:        make(map[string]*node, len(refs)),
 		variables:   map[string]places{},
-		usesRefs:    map[string]bool{},
 
 		refVariables: map[string]bool{},
 	}
@@ -272,8 +270,7 @@ func (r *reads) ident(e ast.Expr, scope *locals) places {
 	case refsVar:
 		r.refUses = append(r.refUses, e.ID())
 		r.beyond[refsVar] = true
-		for ref, n := range r.refs {
-			r.usesRefs[ref] = true
+		for _, n := range r.refs {
 			n.all = true
 		}
 	case admissioncel.AuthorizerVarName, admissioncel.RequestResourceAuthorizerVarName:
@@ -323,7 +320,6 @@ func (r *reads) rootField(id int64, operand ast.Expr, name string, scope *locals
 		if !ok {
 			return places{}, false
 		}
-		r.usesRefs[fieldName(name)] = true
 		r.refUses = append(r.refUses, id)
 		r.beyond[refsVar+"."+fieldName(name)] = true
 		return places{elem: &places{nodes: []*node{n}}, extent: extent{once: maxInput}}, true

@@ -16,7 +16,6 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	ctrlmanager "sigs.k8s.io/controller-runtime/pkg/manager"
 
-	"github.com/mainstay-dev/mainstay/controller/api/v1alpha1"
 	rulecontroller "github.com/mainstay-dev/mainstay/controller/internal/controllers/rule"
 	webhookcontroller "github.com/mainstay-dev/mainstay/controller/internal/controllers/webhook"
 	"github.com/mainstay-dev/mainstay/controller/internal/health"
@@ -165,20 +164,13 @@ func (j *judge) expectAgain(ctx context.Context) {
 
 // expect names the rules that a reader has.
 func expect(ctx context.Context, reader client.Reader, named func([]rulekey.Key)) error {
-	var keys []rulekey.Key
-	var clusterRules v1alpha1.ClusterRuleList
-	if err := reader.List(ctx, &clusterRules); err != nil {
-		return fmt.Errorf("list the ClusterRules: %w", err)
+	rules, err := rulecontroller.List(ctx, reader)
+	if err != nil {
+		return err
 	}
-	for i := range clusterRules.Items {
-		keys = append(keys, rulecontroller.KeyOf(&clusterRules.Items[i]))
-	}
-	var rules v1alpha1.RuleList
-	if err := reader.List(ctx, &rules); err != nil {
-		return fmt.Errorf("list the Rules: %w", err)
-	}
-	for i := range rules.Items {
-		keys = append(keys, rulecontroller.KeyOf(&rules.Items[i]))
+	keys := make([]rulekey.Key, 0, len(rules))
+	for _, obj := range rules {
+		keys = append(keys, rulecontroller.KeyOf(obj))
 	}
 	named(keys)
 	return nil

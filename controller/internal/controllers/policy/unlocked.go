@@ -3,10 +3,10 @@ package policy
 import (
 	"context"
 
+	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/handler"
 
-	"github.com/mainstay-dev/mainstay/controller/api/v1alpha1"
 	rulecontroller "github.com/mainstay-dev/mainstay/controller/internal/controllers/rule"
 	"github.com/mainstay-dev/mainstay/controller/internal/rule"
 )
@@ -16,18 +16,13 @@ import (
 // allRules brings every rule back when the gates are opened or closed.
 func allRules(reader client.Reader) handler.TypedEventHandler[client.Object, rule.Key] {
 	return handler.TypedEnqueueRequestsFromMapFunc(func(ctx context.Context, _ client.Object) []rule.Key {
-		var keys []rule.Key
-		var clusterRules v1alpha1.ClusterRuleList
-		if err := reader.List(ctx, &clusterRules); err == nil {
-			for i := range clusterRules.Items {
-				keys = append(keys, rulecontroller.KeyOf(&clusterRules.Items[i]))
-			}
+		rules, err := rulecontroller.List(ctx, reader)
+		if err != nil {
+			ctrl.LoggerFrom(ctx).Error(err, "cannot bring the rules back that were opened or closed")
 		}
-		var rules v1alpha1.RuleList
-		if err := reader.List(ctx, &rules); err == nil {
-			for i := range rules.Items {
-				keys = append(keys, rulecontroller.KeyOf(&rules.Items[i]))
-			}
+		keys := make([]rule.Key, 0, len(rules))
+		for _, obj := range rules {
+			keys = append(keys, rulecontroller.KeyOf(obj))
 		}
 		return keys
 	})

@@ -111,6 +111,26 @@ func KeyOf(obj client.Object) rule.Key {
 	return rule.Key{Kind: rule.KindRule, Namespace: obj.GetNamespace(), Name: obj.GetName()}
 }
 
+// List returns the rules of both kinds.
+func List(ctx context.Context, reader client.Reader) ([]client.Object, error) {
+	var out []client.Object
+	var clusterRules v1alpha1.ClusterRuleList
+	if err := reader.List(ctx, &clusterRules); err != nil {
+		return nil, fmt.Errorf("list the ClusterRules: %w", err)
+	}
+	for i := range clusterRules.Items {
+		out = append(out, &clusterRules.Items[i])
+	}
+	var rules v1alpha1.RuleList
+	if err := reader.List(ctx, &rules); err != nil {
+		return nil, fmt.Errorf("list the Rules: %w", err)
+	}
+	for i := range rules.Items {
+		out = append(out, &rules.Items[i])
+	}
+	return out, nil
+}
+
 // Read returns a rule of either kind, and its spec.
 func Read(ctx context.Context, reader client.Reader, key rule.Key) (client.Object, *v1alpha1.RuleSpec, error) {
 	name := types.NamespacedName{Namespace: key.Namespace, Name: key.Name}

@@ -19,6 +19,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/mainstay-dev/mainstay/controller/api/v1alpha1"
+	rulecontroller "github.com/mainstay-dev/mainstay/controller/internal/controllers/rule"
 	"github.com/mainstay-dev/mainstay/controller/internal/gate"
 	"github.com/mainstay-dev/mainstay/controller/internal/policy"
 	"github.com/mainstay-dev/mainstay/controller/internal/rule"
@@ -79,7 +80,7 @@ func asks(entry *admissionregistrationv1.ValidatingWebhook, about admissionregis
 // current says whether the cache has all rules, in the version that the API server has them:
 // that of a new leader may be behind what a former one saw.
 func (r *Reconciler) current(ctx context.Context, seen map[rule.Key]version) (bool, error) {
-	objs, err := list(ctx, r.Reader)
+	objs, err := rulecontroller.List(ctx, r.Reader)
 	if apierrors.IsNotFound(err) || meta.IsNoMatchError(err) {
 		return true, nil // the kinds are not served any more
 	}

@@ -91,7 +91,7 @@ type version struct {
 // versions of all that there are. Those that are suspended or do not compile are spoken of
 // by others.
 func (r *Reconciler) read(ctx context.Context) ([]*ruled, map[rule.Key]version, error) {
-	objs, err := list(ctx, r.Client)
+	objs, err := rulecontroller.List(ctx, r.Client)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -103,26 +103,6 @@ func (r *Reconciler) read(ctx context.Context) ([]*ruled, map[rule.Key]version, 
 	}
 	slices.SortFunc(out, func(a, b *ruled) int { return strings.Compare(a.key.String(), b.key.String()) })
 	return out, versions(objs), nil
-}
-
-// list returns the rules of both kinds.
-func list(ctx context.Context, reader client.Reader) ([]client.Object, error) {
-	var out []client.Object
-	var clusterRules v1alpha1.ClusterRuleList
-	if err := reader.List(ctx, &clusterRules); err != nil {
-		return nil, fmt.Errorf("list the ClusterRules: %w", err)
-	}
-	for i := range clusterRules.Items {
-		out = append(out, &clusterRules.Items[i])
-	}
-	var rules v1alpha1.RuleList
-	if err := reader.List(ctx, &rules); err != nil {
-		return nil, fmt.Errorf("list the Rules: %w", err)
-	}
-	for i := range rules.Items {
-		out = append(out, &rules.Items[i])
-	}
-	return out, nil
 }
 
 // versions are those of rules that are not being deleted.
