@@ -25,6 +25,11 @@ func TestExpressionsThatWouldTakeTheProcess(t *testing.T) {
 		}
 		return s
 	}
+	split, ranges := source("variables.v0 != null"), source("variables.v0 != null")
+	for i := range 62 {
+		split.with(fmt.Sprintf("v%d", i), "string(object.a).split('')")
+		ranges.with(fmt.Sprintf("v%d", i), "lists.range(size(object.a))")
+	}
 	nested := source("variables.v10 != null").with("v0", "[1]")
 	for i := range 10 {
 		nested.with(fmt.Sprintf("v%d", i+1), strings.Repeat("[", 20)+fmt.Sprintf("variables.v%d", i)+strings.Repeat("]", 20))
@@ -55,6 +60,16 @@ func TestExpressionsThatWouldTakeTheProcess(t *testing.T) {
 		"a text for each character":   {source("object.a.split('').map(c, object.a + object.b).size() == 0"), "string(a) + string(b)"},
 		"formatted for each":          {source("lists.range(1000).map(i, '%s'.format([object.a])).size() == 0"), "string(a) + string(b)"},
 		"what is no name for each":    {source("[object.a].map(object, lists.range(1000).map(i, '%s'.format([object.metadata.name]))).size() == 0"), grows},
+		"an entry of one of two":      {doubled("dyn((has(object.a) ? string(object.b).split(',') : ['x'])[0])", "@ + @"), grows},
+		"a key for each":              {source("{object.a: 1}.map(k, lists.range(1000).map(i, k + k)).size() == 0"), grows},
+		"a reference for each":        {source("refs.cms.map(r, lists.range(1000).map(i, r.data.a + r.data.b)).size() == 0").referring("cms"), grows},
+		"a reference and itself":      {doubled("refs.cms[0].data.a", "@ + @").referring("cms"), grows},
+		"a variable for each":         {source("lists.range(1000).map(i, '%s'.format([variables.v])).size() == 0").with("v", "string(object.a) + ''"), grows},
+		"a variable twice for each":   {source("lists.range(1000).map(i, dyn(variables.v) + dyn(variables.v)).size() == 0").with("v", "string(object.a) + ''"), grows},
+		"an optional for each":        {source("optional.of(string(object.a) + '').optMap(v, lists.range(1000).map(i, '%s'.format([v])).size()).hasValue()"), grows},
+		"characters that are kept":    {split, "all variables that put texts together count"},
+		"numbers that are kept":       {ranges, "all variables that put texts together count"},
+		"long numbers for each":       {source("lists.range(1000).map(x, lists.range(1000).map(y, '" + strings.Repeat("%.99f", 264) + "'.format([" + strings.Repeat("1e308,", 263) + "1e308]))).size() == 0"), grows},
 		"joined from each":            {source("lists.range(1000).map(i, object.a).join('') == ''"), grows},
 		"an outer element for each":   {source("object.a.map(a, object.b.map(b, a.c + b.c)).size() == 0"), "string(a) + string(b)"},
 		"replaced by itself":          {source("object.a.replace('', object.a) == ''"), "replace a text that stands"},

@@ -6,6 +6,7 @@ import (
 	"math"
 	"regexp"
 	"slices"
+	"strings"
 
 	"github.com/google/cel-go/common/ast"
 	"github.com/google/cel-go/common/operators"
@@ -37,6 +38,8 @@ const (
 	// scalar is what a number, or a name that the API server bounds, counts for, and
 	// maxName the longest such name.
 	scalar, maxName = 16, 253
+	// number is how long one may be that format writes.
+	number = 512
 	// maxRange is how long a list of numbers may be made.
 	maxRange = 1000
 )
@@ -82,6 +85,11 @@ func (x extent) times(n float64) extent {
 		out.of[loop] = times * n
 	}
 	return out
+}
+
+// there is the extent of a value that was made before: its cost counts no more.
+func (x extent) there() extent {
+	return extent{once: x.once + x.paid, all: x.all, of: x.of}
 }
 
 // growth is what is known of how large values become in the expressions of a rule.
@@ -190,8 +198,8 @@ func (g *growth) round(loop int64, ranged, x extent, count float64) extent {
 	return out.plus(ranged.times(x.of[loop]))
 }
 
-// precise finds a precision of four digits and more.
-var precise = regexp.MustCompile(`%\.[0-9]{4}`)
+// precise finds a precision of three digits and more.
+var precise = regexp.MustCompile(`%\.[0-9]{3}`)
 
 // called is the extent of what a call returns that was given something of an extent, in
 // which args have their parts.
@@ -231,15 +239,17 @@ func (g *growth) formatted(e ast.Expr, given extent) extent {
 	if call.IsMemberFunction() {
 		texts, known = textsOf(call.Target(), nil)
 	}
+	numbers := 0
 	for _, text := range texts {
 		known = known && !precise.MatchString(text)
+		numbers = max(numbers, strings.Count(text, "%"))
 	}
 	if !known {
-		g.refuse(e.ID(), "format needs a text that stands in the expression, and no precision of over three digits")
+		g.refuse(e.ID(), "format needs a text that stands in the expression, and no precision of over two digits")
 		return given
 	}
 	// A list or map is quoted, and %x writes two digits for each byte.
-	return g.bounded(e.ID(), given.times(4), maxMade, hintFormat)
+	return g.bounded(e.ID(), given.times(4).plus(extent{once: float64(numbers) * number}), maxMade, hintFormat)
 }
 
 // isName says whether a selection is that of a name, namespace or uid of an object that the

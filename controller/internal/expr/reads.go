@@ -24,8 +24,9 @@ type places struct {
 	// extent is how large it may be, and fresh how much of that the expression made: what
 	// is only put into a list takes no memory. each is how large one of those entries may
 	// be.
+	// count is how many entries there are at most, 0 for any number.
 	extent, fresh extent
-	each          float64
+	each, count   float64
 	// upTo is how large a number may be that is the size of something, 0 for one that may
 	// be any.
 	upTo float64
@@ -38,6 +39,9 @@ const maxNodes = 64
 
 func join(a, b places) places {
 	joined := places{elem: a.elem, nodes: slices.Clone(a.nodes), extent: a.extent.or(b.extent), fresh: a.fresh.or(b.fresh), each: max(a.each, b.each)}
+	if a.count > 0 && b.count > 0 {
+		joined.count = max(a.count, b.count)
+	}
 	if a.upTo > 0 && b.upTo > 0 {
 		joined.upTo = max(a.upTo, b.upTo)
 	}
@@ -91,7 +95,7 @@ func (p places) below(step func(*node) *node) places {
 	}
 	part := *p.elem
 	part.extent, part.fresh = extent{}, extent{}
-	if len(p.nodes) == 0 {
+	if own := p.extent; len(p.nodes) == 0 && own.once+own.all+own.paid > 0 {
 		selected.extent = extent{once: p.each}
 	}
 	return join(selected, part)
@@ -180,6 +184,10 @@ func (r *reads) follow(e ast.Expr, scope *locals) places {
 	if fixed, ok := r.growth.fixed(e.ID()); ok {
 		value.extent, value.fresh = fixed, extent{}
 	}
+	if value.elem == nil || len(value.nodes) > 0 {
+		// Of what the expression did not list itself, one entry may be all of it.
+		value.each = max(value.each, r.growth.most(value.extent))
+	}
 	return value
 }
 
@@ -204,6 +212,7 @@ func (r *reads) followed(e ast.Expr, scope *locals) places {
 			key.whole()
 			all = r.listed(all, r.follow(entry.AsMapEntry().Value(), scope))
 			all.extent, all.fresh = all.extent.plus(key.extent), all.fresh.plus(key.fresh)
+			all.each = max(all.each, r.growth.most(key.extent))
 		}
 		return all
 	case ast.StructKind:
@@ -230,7 +239,7 @@ func (r *reads) listed(list, value places) places {
 		elem = join(*list.elem, value)
 	}
 	return places{
-		elem: &elem, each: max(list.each, r.growth.most(value.extent)), fresh: list.fresh.plus(value.fresh),
+		elem: &elem, each: max(list.each, r.growth.most(value.extent)), count: list.count + 1, fresh: list.fresh.plus(value.fresh),
 		extent: list.extent.plus(value.extent).plus(extent{once: scalar}),
 	}
 }
@@ -313,7 +322,8 @@ func (r *reads) rootField(id int64, operand ast.Expr, name string, scope *locals
 			r.refUses = append(r.refUses, id)
 		}
 		value := r.variables[fieldName(name)]
-		value.fresh = extent{} // the variable made it, and once
+		// The variable made it, and once: it is there as often as it is used.
+		value.extent, value.fresh = value.extent.there(), extent{}
 		return value, true
 	case refsVar:
 		n, ok := r.refs[fieldName(name)]
@@ -322,7 +332,7 @@ func (r *reads) rootField(id int64, operand ast.Expr, name string, scope *locals
 		}
 		r.refUses = append(r.refUses, id)
 		r.beyond[refsVar+"."+fieldName(name)] = true
-		return places{elem: &places{nodes: []*node{n}}, extent: extent{once: maxInput}}, true
+		return places{elem: &places{nodes: []*node{n}}, extent: extent{once: maxInput}, each: maxInput}, true
 	case requestVar:
 		r.requestUses = append(r.requestUses, requestUse{field: name, id: id})
 		value := places{nodes: []*node{r.request.field(name)}, extent: extent{once: maxInput}}
@@ -361,11 +371,17 @@ func (r *reads) comprehension(e ast.Expr, scope *locals) places {
 	count := math.Inf(1)
 	if c.IterRange().Kind() == ast.ListKind {
 		count = float64(c.IterRange().AsList().Size())
+	} else if ranged.count > 0 {
+		count = ranged.count
 	}
 	extent := accu.extent.plus(g.round(e.ID(), ranged.extent, each.extent, count))
 	fresh := accu.fresh.plus(g.round(e.ID(), ranged.extent, each.fresh, count))
 	accu = join(accu, each)
 	accu.extent, accu.fresh = extent, g.bounded(e.ID(), fresh, maxMade, hintLoop)
+	accu.count = ranged.count
+	if count == 0 { // what optMap has for its value
+		accu.extent = accu.extent.there()
+	}
 	return r.follow(c.Result(), scope.with(c.AccuVar(), accu))
 }
 
@@ -384,7 +400,7 @@ func (r *reads) call(e ast.Expr, scope *locals) places {
 	case operators.Index, operators.OptIndex, operators.OptSelect:
 		return r.index(e, scope)
 	case operators.Equals, operators.NotEquals, operators.In:
-		r.compare(e.ID(), args, scope)
+		r.compare(e, scope)
 		return places{}
 	case operators.Add:
 		return r.concatenation(e.ID(), args, scope)
@@ -399,7 +415,7 @@ func (r *reads) call(e ast.Expr, scope *locals) places {
 		if n == 0 || n*scalar > maxMade {
 			r.growth.refuse(e.ID(), hintRange)
 		}
-		return places{extent: extent{once: n * scalar}}
+		return places{extent: extent{once: n * scalar}, fresh: extent{once: n * scalar}}
 	case "dyn", "optional.of", "value":
 		return r.receiver(c, scope)
 	case "hasValue":
@@ -413,16 +429,17 @@ func (r *reads) call(e ast.Expr, scope *locals) places {
 	return r.applied(e, scope)
 }
 
-// compare has two values be read as a whole, unless one of them is null.
-func (r *reads) compare(id int64, args []ast.Expr, scope *locals) {
+// compare has two values be read as a whole, unless it is asked whether one is null.
+func (r *reads) compare(e ast.Expr, scope *locals) {
+	args := e.AsCall().Args()
 	left, right := r.follow(args[0], scope), r.follow(args[1], scope)
-	if !isNull(args[0]) && !isNull(args[1]) {
+	if e.AsCall().FunctionName() == operators.In || !isNull(args[0]) && !isNull(args[1]) {
 		left.whole()
 		right.whole()
 	}
 	// They are compared as far as the smaller one goes.
 	if r.growth.most(left.extent) > maxHeld {
-		r.growth.bounded(id, right.extent, maxHeld, hintAgain)
+		r.growth.bounded(e.ID(), right.extent, maxHeld, hintAgain)
 	}
 }
 
@@ -444,7 +461,11 @@ func (r *reads) applied(e ast.Expr, scope *locals) places {
 		parts = append(parts, use(arg))
 	}
 	returned := r.growth.called(e, given, parts)
-	if c.FunctionName() != "cel.@mapInsert" { // which a loop puts into a map by what it has
+	switch c.FunctionName() {
+	case "cel.@mapInsert", "string": // what there is goes into a map, or is a text already
+	case "split", "findAll": // each part is a value of its own
+		fresh = returned.times(scalar)
+	default:
 		fresh = returned
 	}
 	return places{extent: returned, fresh: fresh}
@@ -500,7 +521,7 @@ func (r *reads) index(e ast.Expr, scope *locals) places {
 func (r *reads) concatenation(id int64, args []ast.Expr, scope *locals) places {
 	var sum places
 	var given extent
-	upTo, known := 0.0, true
+	upTo, known, empty := 0.0, true, false // as what a loop puts its elements behind
 	for _, arg := range args {
 		value := r.follow(arg, scope)
 		places{nodes: value.nodes}.whole()
@@ -509,10 +530,13 @@ func (r *reads) concatenation(id int64, args []ast.Expr, scope *locals) places {
 			sum.each = max(sum.each, r.growth.most(value.extent))
 		}
 		sum.fresh = sum.fresh.plus(value.fresh)
-		given = given.plus(value.extent)
+		given, empty = given.plus(value.extent), empty || r.growth.most(value.extent) == 0
 		upTo, known = upTo+value.upTo, known && value.upTo > 0
 	}
-	sum.extent = r.growth.sum(id, given)
+	sum.extent = given
+	if appends := empty && r.growth.overload(id, overloads.AddList); !appends {
+		sum.extent = r.growth.sum(id, given)
+	}
 	if known {
 		sum.upTo = upTo
 	}

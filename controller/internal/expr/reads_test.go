@@ -25,6 +25,7 @@ func TestReads(t *testing.T) {
 		"null":                   {source: source("object.spec != null"), want: []string{".spec?"}},
 		"whole":                  {source: source("object.spec == object.status"), want: []string{".spec", ".status"}},
 		"the object itself":      {source: source("object == oldObject"), want: []string{""}},
+		"null in a list":         {source: source("!(null in object.spec.values)"), want: []string{".spec.values"}},
 		"constant keys":          {source: source("object['spec']['a.b'] == 1"), want: []string{".spec.a.b"}},
 		"list index":             {source: source("object.spec.list[0].name == 'x'"), want: []string{".spec.list[*].name"}},
 		"computed key":           {source: source("object.spec.map[object.spec.key].name == 'x'"), want: []string{".spec.key", ".spec.map[*].name"}},

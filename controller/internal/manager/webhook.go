@@ -162,7 +162,8 @@ func (j *judge) expectAgain(ctx context.Context) {
 	}
 }
 
-// expect names the rules that a reader has.
+// expect names the rules that a reader has. One that is being deleted is no more handed over
+// than one that is gone.
 func expect(ctx context.Context, reader client.Reader, named func([]rulekey.Key)) error {
 	rules, err := rulecontroller.List(ctx, reader)
 	if err != nil {
@@ -170,7 +171,9 @@ func expect(ctx context.Context, reader client.Reader, named func([]rulekey.Key)
 	}
 	keys := make([]rulekey.Key, 0, len(rules))
 	for _, obj := range rules {
-		keys = append(keys, rulecontroller.KeyOf(obj))
+		if obj.GetDeletionTimestamp() == nil {
+			keys = append(keys, rulecontroller.KeyOf(obj))
+		}
 	}
 	named(keys)
 	return nil

@@ -73,6 +73,11 @@ func interventionStatusMarkers() map[string]marker {
 			reject:     `status: {verdict: Worse}`,
 			wantReject: `status.verdict: Unsupported value: "Worse": supported values: "Improved", "Futile"`,
 		},
+		"evidence is at most 64 long": {
+			accept:     `status: {evidence: ` + long(64) + `}`,
+			reject:     `status: {evidence: ` + long(65) + `}`,
+			wantReject: "status.evidence: Too long: may not be more than 64 bytes",
+		},
 		"message is at most 1024 long": {
 			accept:     `status: {message: ` + long(1024) + `}`,
 			reject:     `status: {message: ` + long(1025) + `}`,

@@ -116,6 +116,11 @@ func lifelineStatusMarkers() map[string]marker {
 			reject:     `status: {domains: ` + times(21, `{`+domain+`}`) + `}`,
 			wantReject: "status.domains: Too many: 21: must have at most 20 items",
 		},
+		"nodes of a member are at most 64": {
+			accept:     `status: {members: [{` + member + `, nodes: ` + times(64, `n%d`) + `}]}`,
+			reject:     `status: {members: [{` + member + `, nodes: ` + times(65, `n%d`) + `}]}`,
+			wantReject: "status.members[0].nodes: Too many: 65: must have at most 64 items",
+		},
 		"members are at most 64": {
 			accept:     `status: {members: ` + times(64, `{`+member+`}`) + `}`,
 			reject:     `status: {members: ` + times(65, `{`+member+`}`) + `}`,

@@ -240,6 +240,6 @@ func fullInterventionSpec() v1alpha1.InterventionSpec {
 
 func fullInterventionStatus() v1alpha1.InterventionStatus {
 	return v1alpha1.InterventionStatus{
-		Phase: v1alpha1.PhaseDone, Message: "evicted", CompletedAt: new(moment()), Verdict: v1alpha1.VerdictImproved,
+		Phase: v1alpha1.PhaseDone, Message: "evicted", CompletedAt: new(moment()), Verdict: v1alpha1.VerdictImproved, Evidence: "0123456789abcdef",
 	}
 }

@@ -70,6 +70,32 @@ func drops(live, wanted []admissionregistrationv1.ValidatingWebhook) bool {
 	})
 }
 
+// keeping are the wanted entries, with those beside them that are to go, and with what others
+// are to ask about no more.
+func keeping(live, wanted []admissionregistrationv1.ValidatingWebhook, bundle []byte) []admissionregistrationv1.ValidatingWebhook {
+	out := slices.Clone(wanted)
+	for i := range live {
+		if !strings.HasSuffix(live[i].Name, policy.EntrySuffix) {
+			continue
+		}
+		j := indexOf(out, live[i].Name)
+		if j < 0 {
+			entry := live[i].DeepCopy()
+			if len(bundle) > 0 {
+				entry.ClientConfig.CABundle = bundle
+			}
+			out = append(out, *entry)
+			continue
+		}
+		for _, asked := range live[i].Rules {
+			if !asks(&out[j], asked) {
+				out[j].Rules = append(slices.Clone(out[j].Rules), asked)
+			}
+		}
+	}
+	return out
+}
+
 // asks says whether an entry asks about something.
 func asks(entry *admissionregistrationv1.ValidatingWebhook, about admissionregistrationv1.RuleWithOperations) bool {
 	return slices.ContainsFunc(entry.Rules, func(have admissionregistrationv1.RuleWithOperations) bool {

@@ -135,6 +135,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, _ ctrl.Request) (ctrl.Result
 	if wanted == nil {
 		return ctrl.Result{}, nil // what is missing says when it is there
 	}
+	again := ctrl.Result{}
 	// Who opened all gates does not wait.
 	if record == nil && drops(live.Webhooks, wanted) {
 		current, err := r.current(ctx, seen)
@@ -142,7 +143,8 @@ func (r *Reconciler) Reconcile(ctx context.Context, _ ctrl.Request) (ctrl.Result
 			return ctrl.Result{}, err
 		}
 		if !current {
-			return ctrl.Result{RequeueAfter: behind}, nil
+			// What comes need not wait for what goes.
+			wanted, again.RequeueAfter = keeping(live.Webhooks, wanted, r.Certificates.Bundle()), behind
 		}
 	}
 	refusal, err := r.put(ctx, live, record, rules, wanted)
@@ -157,7 +159,9 @@ func (r *Reconciler) Reconcile(ctx context.Context, _ ctrl.Request) (ctrl.Result
 	r.refusals.Forget(rule.Key{})
 	r.moves.written(r.Clock.Now())
 	r.tell(rules)
-	again := ctrl.Result{RequeueAfter: r.moves.next(r.Clock.Now())}
+	if next := r.moves.next(r.Clock.Now()); next > 0 && (again.RequeueAfter == 0 || next < again.RequeueAfter) {
+		again.RequeueAfter = next
+	}
 	for _, rule := range rules {
 		if rule.again > 0 && (again.RequeueAfter == 0 || rule.again < again.RequeueAfter) {
 			again.RequeueAfter = rule.again

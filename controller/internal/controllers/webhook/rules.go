@@ -40,9 +40,12 @@ func (r *ruled) refused(reason, message string) {
 	r.report.Enforced, r.report.Reason, r.report.Message = metav1.ConditionFalse, reason, message
 }
 
-// unread says why requests are not judged by this generation: what it refers to cannot be
-// read.
+// unread says why requests are not judged by this generation, unless that was said: what it
+// refers to cannot be read.
 func (r *ruled) unread(reason, message string) {
+	if r.report.Enforced != "" {
+		return
+	}
 	r.refused(reason, message)
 	if reason == v1alpha1.ReasonSyncing {
 		r.report.Enforced = metav1.ConditionUnknown
@@ -178,7 +181,8 @@ func (r *Reconciler) usable(rules []*ruled) []*rule.Rule {
 		former, used := r.InForce(one.key), len(out)
 		if reason != "" && former != nil && former.Generation() != one.rule.Generation() {
 			one.keep(former, reason, message)
-			reason, message = r.blocked(one, resources)
+			// What is said is about the present one.
+			reason, _ = r.blocked(one, resources)
 		}
 		switch {
 		case reason == "", reason == v1alpha1.ReasonSyncing && one.inForce:
