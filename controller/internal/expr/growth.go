@@ -96,9 +96,7 @@ func (x extent) there() extent {
 type growth struct {
 	// ast is the expression that is followed.
 	ast *ast.AST
-	// loops are those around what is followed, the innermost last, and single how large one
-	// element of each may be.
-	loops  []int64
+	// single is how large one element of each loop may be.
 	single map[int64]float64
 	// kept is what the variables make that are there until the rule is evaluated.
 	kept float64
@@ -113,7 +111,7 @@ type growthUse struct {
 
 // follow begins with an expression.
 func (g *growth) follow(expression *ast.AST) {
-	g.ast, g.loops, g.single, g.uses = expression, g.loops[:0], map[int64]float64{}, g.uses[:0]
+	g.ast, g.single, g.uses = expression, map[int64]float64{}, g.uses[:0]
 }
 
 func (g *growth) refuse(id int64, why string) {

@@ -364,10 +364,8 @@ func (r *reads) comprehension(e ast.Expr, scope *locals) places {
 	if ranged.elem != nil && len(ranged.nodes) == 0 {
 		g.single[e.ID()] = ranged.each
 	}
-	g.loops = append(g.loops, e.ID())
 	r.follow(c.LoopCondition(), step).whole()
 	each := r.follow(c.LoopStep(), step)
-	g.loops = g.loops[:len(g.loops)-1]
 	count := math.Inf(1)
 	if c.IterRange().Kind() == ast.ListKind {
 		count = float64(c.IterRange().AsList().Size())

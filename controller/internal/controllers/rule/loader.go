@@ -62,7 +62,7 @@ func (l *Loader) Reconcile(ctx context.Context, key rule.Key) (ctrl.Result, erro
 
 // enforcedBy is by what the leader found a rule enforced as it is now; empty for nothing.
 func enforcedBy(obj client.Object) v1alpha1.Enforcement {
-	status := statusOf(obj)
+	_, status := PartsOf(obj)
 	condition := meta.FindStatusCondition(status.Conditions, v1alpha1.ConditionEnforced)
 	if condition == nil || condition.Status != metav1.ConditionTrue || condition.ObservedGeneration != obj.GetGeneration() {
 		return ""
@@ -129,6 +129,17 @@ func List(ctx context.Context, reader client.Reader) ([]client.Object, error) {
 		out = append(out, &rules.Items[i])
 	}
 	return out, nil
+}
+
+// PartsOf are the spec and the status of a rule of either kind, to be changed in place.
+func PartsOf(obj client.Object) (*v1alpha1.RuleSpec, *v1alpha1.RuleStatus) {
+	switch of := obj.(type) {
+	case *v1alpha1.ClusterRule:
+		return &of.Spec, &of.Status
+	case *v1alpha1.Rule:
+		return &of.Spec, &of.Status
+	}
+	return &v1alpha1.RuleSpec{}, &v1alpha1.RuleStatus{}
 }
 
 // Read returns a rule of either kind, and its spec.

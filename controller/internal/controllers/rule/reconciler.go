@@ -106,7 +106,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, key rule.Key) (ctrl.Result, 
 		return ctrl.Result{}, nil // the audit says when it has got there
 	}
 
-	have := statusOf(obj)
+	_, have := PartsOf(obj)
 	want := wanted(have, report)
 	if enforced, known := r.enforcement.Report(key); known && enforced.UID == obj.GetUID() && enforced.Generation == obj.GetGeneration() {
 		setEnforced(want, enforced)
@@ -272,14 +272,4 @@ func (r *Reconciler) forget(key rule.Key) {
 
 func labels(key rule.Key) map[string]string {
 	return map[string]string{"kind": key.Kind, "namespace": key.Namespace, "name": key.Name}
-}
-
-func statusOf(obj client.Object) *v1alpha1.RuleStatus {
-	switch typed := obj.(type) {
-	case *v1alpha1.ClusterRule:
-		return &typed.Status
-	case *v1alpha1.Rule:
-		return &typed.Status
-	}
-	return &v1alpha1.RuleStatus{}
 }

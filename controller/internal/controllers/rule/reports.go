@@ -43,11 +43,8 @@ func (r *Reports) Set(key rule.Key, report policy.Report) {
 	r.known[key] = report
 	listeners := r.listeners
 	r.mu.Unlock()
-	if !changed {
-		return
-	}
-	for _, f := range listeners {
-		f(key)
+	if changed {
+		tell(listeners, key)
 	}
 }
 
@@ -59,11 +56,8 @@ func (r *Reports) Forget(key rule.Key) {
 	delete(r.known, key)
 	listeners := r.listeners
 	r.mu.Unlock()
-	if !known {
-		return
-	}
-	for _, f := range listeners {
-		f(key)
+	if known {
+		tell(listeners, key)
 	}
 }
 
@@ -84,7 +78,11 @@ func (r *Reports) Replace(known map[rule.Key]policy.Report) {
 	r.known = known
 	listeners := r.listeners
 	r.mu.Unlock()
-	for _, key := range changed {
+	tell(listeners, changed...)
+}
+
+func tell(listeners []func(rule.Key), keys ...rule.Key) {
+	for _, key := range keys {
 		for _, f := range listeners {
 			f(key)
 		}

@@ -73,27 +73,32 @@ func drops(live, wanted []admissionregistrationv1.ValidatingWebhook) bool {
 // keeping are the wanted entries, with those beside them that are to go, and with what others
 // are to ask about no more.
 func keeping(live, wanted []admissionregistrationv1.ValidatingWebhook, bundle []byte) []admissionregistrationv1.ValidatingWebhook {
-	out := slices.Clone(wanted)
 	for i := range live {
 		if !strings.HasSuffix(live[i].Name, policy.EntrySuffix) {
 			continue
 		}
-		j := indexOf(out, live[i].Name)
-		if j < 0 {
-			entry := live[i].DeepCopy()
-			if len(bundle) > 0 {
-				entry.ClientConfig.CABundle = bundle
-			}
-			out = append(out, *entry)
-			continue
+		entry := live[i].DeepCopy()
+		if len(bundle) > 0 {
+			entry.ClientConfig.CABundle = bundle
 		}
-		for _, asked := range live[i].Rules {
-			if !asks(&out[j], asked) {
-				out[j].Rules = append(slices.Clone(out[j].Rules), asked)
-			}
+		wanted = beside(wanted, entry)
+	}
+	return wanted
+}
+
+// beside are entries with another one, or where there is one of its name, with what that asks
+// about.
+func beside(entries []admissionregistrationv1.ValidatingWebhook, another *admissionregistrationv1.ValidatingWebhook) []admissionregistrationv1.ValidatingWebhook {
+	i := indexOf(entries, another.Name)
+	if i < 0 {
+		return append(entries, *another)
+	}
+	for _, asked := range another.Rules {
+		if !asks(&entries[i], asked) {
+			entries[i].Rules = append(entries[i].Rules, asked)
 		}
 	}
-	return out
+	return entries
 }
 
 // asks says whether an entry asks about something.

@@ -47,8 +47,7 @@ func (m *moves) keep(compiled *policy.Webhooks, wanted []admissionregistrationv1
 	room, bundleSize := compiled.Room, certs.BundleSize(bundle)
 	for i := range live.Webhooks {
 		entry := live.Webhooks[i].DeepCopy()
-		j := indexOf(wanted, entry.Name)
-		if m.of == nil && j < 0 && strings.HasSuffix(entry.Name, policy.EntrySuffix) {
+		if m.of == nil && indexOf(wanted, entry.Name) < 0 && strings.HasSuffix(entry.Name, policy.EntrySuffix) {
 			m.left.Insert(entry.Name) // a former leader's
 		}
 		if !m.left.Has(entry.Name) {
@@ -58,15 +57,7 @@ func (m *moves) keep(compiled *policy.Webhooks, wanted []admissionregistrationv1
 		if room -= policy.EntrySize(entry, bundleSize); room < 0 {
 			break
 		}
-		if j < 0 {
-			wanted = append(wanted, *entry)
-			continue
-		}
-		for _, asked := range entry.Rules {
-			if !asks(&wanted[j], asked) {
-				wanted[j].Rules = append(wanted[j].Rules, asked)
-			}
-		}
+		wanted = beside(wanted, entry)
 	}
 	return wanted
 }

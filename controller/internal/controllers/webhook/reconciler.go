@@ -153,21 +153,27 @@ func (r *Reconciler) Reconcile(ctx context.Context, _ ctrl.Request) (ctrl.Result
 		return ctrl.Result{RequeueAfter: behind}, nil
 	case err != nil:
 		return ctrl.Result{}, err
+	case refusal != nil && again.RequeueAfter > 0:
+		return again, nil // there may be no room for what comes beside what goes
 	case refusal != nil:
 		return r.refusedAll(rules, refusal), nil
 	}
 	r.refusals.Forget(rule.Key{})
 	r.moves.written(r.Clock.Now())
 	r.tell(rules)
-	if next := r.moves.next(r.Clock.Now()); next > 0 && (again.RequeueAfter == 0 || next < again.RequeueAfter) {
-		again.RequeueAfter = next
-	}
+	again.RequeueAfter = sooner(again.RequeueAfter, r.moves.next(r.Clock.Now()))
 	for _, rule := range rules {
-		if rule.again > 0 && (again.RequeueAfter == 0 || rule.again < again.RequeueAfter) {
-			again.RequeueAfter = rule.again
-		}
+		again.RequeueAfter = sooner(again.RequeueAfter, rule.again)
 	}
 	return again, nil
+}
+
+// sooner is the shorter of two waits. The second is none where it is not positive.
+func sooner(a, b time.Duration) time.Duration {
+	if b > 0 && (a == 0 || b < a) {
+		return b
+	}
+	return a
 }
 
 // refusedAll says of all rules that the entries cannot be what they should. What is

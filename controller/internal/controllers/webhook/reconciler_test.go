@@ -27,6 +27,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
 
 	"github.com/mainstay-dev/mainstay/controller/api/v1alpha1"
+	rulecontroller "github.com/mainstay-dev/mainstay/controller/internal/controllers/rule"
 	"github.com/mainstay-dev/mainstay/controller/internal/expr"
 	"github.com/mainstay-dev/mainstay/controller/internal/gate"
 	"github.com/mainstay-dev/mainstay/controller/internal/informer"
@@ -185,6 +186,38 @@ func TestEntriesAreNotDroppedOnTheWordOfAnOldCache(t *testing.T) {
 				t.Errorf("it has the entry: %t, again after %s", has, result.RequeueAfter)
 			}
 		})
+	}
+}
+
+// TestWhatComesWaitsForNothingThatGoes has a cache that is behind with one rule and has
+// another that no entry asks for yet. Where the API server has no room for both, nothing is
+// said of any rule.
+func TestWhatComesWaitsForNothingThatGoes(t *testing.T) {
+	t.Parallel()
+	first := counting("a", 1)
+	former := newPlane(t, empty(), []client.Object{first}, []client.Object{first})
+	former.reconcile(t)
+	old := former.written[0]
+
+	other := counting("b", 1)
+	other.Spec.FailurePolicy = new(admissionregistrationv1.Ignore)
+	suspended := counting("a", 2)
+	suspended.Spec.Suspend = true
+	p := newPlane(t, former.live, []client.Object{suspended, other}, []client.Object{counting("a", 3), other})
+	p.reconcile(t)
+	p.clock.Step(policy.Settling)
+	if result := p.reconcile(t); result.RequeueAfter != behind || indexOf(p.live.Webhooks, old) < 0 || len(p.written) != 3 {
+		t.Errorf("entries %v, again after %s; want %s, one more, and that about Mainstay's own kinds", p.written, result.RequeueAfter, old)
+	}
+
+	p = newPlane(t, former.live, []client.Object{suspended, other}, []client.Object{counting("a", 3), other})
+	p.refuse = apierrors.NewRequestEntityTooLargeError("too large")
+	p.moves.of = map[rule.Key]string{} // not the first time
+	if result := p.reconcile(t); result.RequeueAfter != behind || len(p.written) > 0 {
+		t.Errorf("without room: wrote %v, again after %s", p.written, result.RequeueAfter)
+	}
+	if report, said := p.Report(rulecontroller.KeyOf(other)); said {
+		t.Errorf("without room it is said of %s: %+v", other.Name, report)
 	}
 }
 

@@ -122,7 +122,7 @@ func versions(objs []client.Object) map[rule.Key]version {
 // take returns a rule if the webhook judges requests by it, or by a former generation of
 // it; nil where it does not.
 func (r *Reconciler) take(obj client.Object) *ruled {
-	spec, status := partsOf(obj)
+	spec, status := rulecontroller.PartsOf(obj)
 	if obj.GetDeletionTimestamp() != nil || spec.Suspend || !rule.HasMode(spec, v1alpha1.ModeAdmission) {
 		return nil
 	}
@@ -154,16 +154,6 @@ func (r *Reconciler) take(obj client.Object) *ruled {
 		return &ruled{key: key, rule: former, inForce: true, former: true, again: left}
 	}
 	return nil
-}
-
-func partsOf(obj client.Object) (*v1alpha1.RuleSpec, *v1alpha1.RuleStatus) {
-	switch of := obj.(type) {
-	case *v1alpha1.ClusterRule:
-		return &of.Spec, &of.Status
-	case *v1alpha1.Rule:
-		return &of.Spec, &of.Status
-	}
-	return &v1alpha1.RuleSpec{}, &v1alpha1.RuleStatus{}
 }
 
 // usable are the rules whose references can be read here, and so can be judged by
