@@ -45,8 +45,9 @@ func RecordOf(config *corev1.ConfigMap) Record {
 	}
 }
 
-// read is what one reader knows.
-func read(ctx context.Context, reader client.Reader, namespace string) (*Record, error) {
+// Recorded returns who has opened all gates, as one reader knows it, nil where it knows of
+// nobody. The namespace is Mainstay's.
+func Recorded(ctx context.Context, reader client.Reader, namespace string) (*Record, error) {
 	var config corev1.ConfigMap
 	err := reader.Get(ctx, client.ObjectKey{Namespace: namespace, Name: RecordName}, &config)
 	if apierrors.IsNotFound(err) {
@@ -63,11 +64,11 @@ func read(ctx context.Context, reader client.Reader, namespace string) (*Record,
 // they are open the API server is asked: the cache of a new leader may not know yet that they
 // are closed again. The namespace is Mainstay's.
 func Opened(ctx context.Context, cache, api client.Reader, namespace string) (*Record, error) {
-	record, err := read(ctx, cache, namespace)
+	record, err := Recorded(ctx, cache, namespace)
 	if record == nil || err != nil {
 		return nil, err
 	}
-	return read(ctx, api, namespace)
+	return Recorded(ctx, api, namespace)
 }
 
 // String is one sentence without its full stop.

@@ -9,48 +9,88 @@ import (
 	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/mainstay-dev/mainstay/controller/api/v1alpha1"
 	"github.com/mainstay-dev/mainstay/controller/internal/policy"
+	"github.com/mainstay-dev/mainstay/controller/internal/rule"
 	"github.com/mainstay-dev/mainstay/controller/internal/status"
 )
 
 // apply writes what differs: a policy before its bindings, because a binding
 // without its policy does nothing, but a binding that stops denying before its
-// policy, so that no request is denied by what only warns. It returns the policies
-// as the API server has them, or why one cannot be what it should.
-func (r *Reconciler) apply(ctx context.Context, objects *policy.Objects) ([]*admissionregistrationv1.ValidatingAdmissionPolicy, *policy.Refusal, error) {
-	relaxed, refused, err := r.relaxing(ctx, objects)
-	if refused != nil || err != nil {
+// policy, so that no request is denied by what only warns. What the rule does not have any
+// more goes last. The API server is asked first whether it takes all of it: a generation of
+// which it refuses a part, or somebody else owns one, changes nothing. Where the cache has
+// all of it nothing is asked. It returns the policies as the API server has them, or why one
+// cannot be what it should.
+func (r *Reconciler) apply(ctx context.Context, key rule.Key, objects *policy.Objects, seen policy.Report) (
+	[]*admissionregistrationv1.ValidatingAdmissionPolicy, *policy.Refusal, error,
+) {
+	differs, relaxed, err := r.compare(ctx, objects)
+	if err != nil {
+		return nil, nil, err
+	}
+	left, err := r.left(ctx, key, objects)
+	if err != nil {
+		return nil, nil, err
+	}
+	if _, refused, err := r.applyAll(ctx, objects.Policies, objects.Bindings, client.DryRunAll); refused != nil || err != nil {
 		return nil, refused, err
+	}
+	if differs || len(left) > 0 {
+		if refused, err := r.current(ctx, key, seen); refused != nil || err != nil {
+			return nil, refused, err
+		}
 	}
 	if _, refused, err := r.applyAll(ctx, nil, relaxed); refused != nil || err != nil {
 		return nil, refused, err
 	}
-	return r.applyAll(ctx, objects.Policies, objects.Bindings)
+	live, refused, err := r.applyAll(ctx, objects.Policies, objects.Bindings)
+	if refused != nil || err != nil {
+		return nil, refused, err
+	}
+	return live, nil, r.remove(ctx, key, left)
 }
 
-// relaxing are the bindings that are to stop denying. Where there are any, the API server is
-// asked first whether it takes all of the generation: one that it refuses opens nothing.
-func (r *Reconciler) relaxing(ctx context.Context, objects *policy.Objects) ([]*admissionregistrationv1.ValidatingAdmissionPolicyBinding, *policy.Refusal, error) {
-	var out []*admissionregistrationv1.ValidatingAdmissionPolicyBinding
+// compare says whether the cache has other objects than there should be, and which bindings
+// deny in it that are to stop that.
+func (r *Reconciler) compare(ctx context.Context, objects *policy.Objects) (
+	differs bool, relaxed []*admissionregistrationv1.ValidatingAdmissionPolicyBinding, err error,
+) {
+	for _, want := range objects.Policies {
+		have := &admissionregistrationv1.ValidatingAdmissionPolicy{}
+		if err := r.cached(ctx, have, want); err != nil {
+			return false, nil, err
+		}
+		differs = differs || !same(have, want)
+	}
 	for _, want := range objects.Bindings {
-		relaxed, err := r.relaxes(ctx, want)
-		if err != nil {
-			return nil, nil, err
+		have := &admissionregistrationv1.ValidatingAdmissionPolicyBinding{}
+		if err := r.cached(ctx, have, want); err != nil {
+			return false, nil, err
 		}
-		if relaxed {
-			out = append(out, want)
+		differs = differs || !same(have, want)
+		if denies(have) && !denies(want) {
+			relaxed = append(relaxed, want)
 		}
 	}
-	if len(out) == 0 {
-		return nil, nil, nil
+	return differs, relaxed, nil
+}
+
+// cached reads into have what the cache has of an object. What is not there stays empty.
+func (r *Reconciler) cached(ctx context.Context, have, want client.Object) error {
+	if err := r.Client.Get(ctx, client.ObjectKeyFromObject(want), have); client.IgnoreNotFound(err) != nil {
+		return fmt.Errorf("read %s: %w", nameOf(want), err)
 	}
-	_, refused, err := r.applyAll(ctx, objects.Policies, objects.Bindings, client.DryRunAll)
-	return out, refused, err
+	return nil
+}
+
+func denies(binding *admissionregistrationv1.ValidatingAdmissionPolicyBinding) bool {
+	return slices.Contains(binding.Spec.ValidationActions, admissionregistrationv1.Deny)
 }
 
 // applyAll writes policies, and then bindings.
@@ -73,30 +113,14 @@ func (r *Reconciler) applyAll(ctx context.Context, policies []*admissionregistra
 	return live, nil, nil
 }
 
-// relaxes says whether a binding denies, and is to stop that.
-func (r *Reconciler) relaxes(ctx context.Context, want *admissionregistrationv1.ValidatingAdmissionPolicyBinding) (bool, error) {
-	if slices.Contains(want.Spec.ValidationActions, admissionregistrationv1.Deny) {
-		return false, nil
-	}
-	have := &admissionregistrationv1.ValidatingAdmissionPolicyBinding{}
-	if err := r.Client.Get(ctx, client.ObjectKeyFromObject(want), have); err != nil {
-		if apierrors.IsNotFound(err) {
-			return false, nil
-		}
-		return false, fmt.Errorf("read %s %s: %w", want.Kind, want.Name, err)
-	}
-	return slices.Contains(have.Spec.ValidationActions, admissionregistrationv1.Deny), nil
-}
-
 // applyOne writes one object where the cache has another, and leaves in have
 // what the API server has then.
 func (r *Reconciler) applyOne(ctx context.Context, have, want client.Object, opts ...client.ApplyOption) (*policy.Refusal, error) {
-	what := fmt.Sprintf("%s %s", want.GetObjectKind().GroupVersionKind().Kind, want.GetName())
-	err := r.Client.Get(ctx, client.ObjectKeyFromObject(want), have)
-	if client.IgnoreNotFound(err) != nil {
-		return nil, fmt.Errorf("read %s: %w", what, err)
+	what := nameOf(want)
+	if err := r.cached(ctx, have, want); err != nil {
+		return nil, err
 	}
-	if err == nil && same(have, want) {
+	if same(have, want) {
 		return nil, nil //nolint:nilnil // neither refused nor failed
 	}
 	content, err := runtime.DefaultUnstructuredConverter.ToUnstructured(want)
@@ -121,7 +145,7 @@ func (r *Reconciler) applyOne(ctx context.Context, have, want client.Object, opt
 // refusalOf is what an answer means that trying again at once does not change.
 func (r *Reconciler) refusalOf(what string, err error) (*policy.Refusal, error) {
 	switch {
-	case apierrors.IsConflict(err):
+	case apierrors.HasStatusCause(err, metav1.CauseTypeFieldManagerConflict):
 		return r.conflict(what, err.Error()), nil
 	case apierrors.IsInvalid(err) || apierrors.IsBadRequest(err) || apierrors.IsRequestEntityTooLargeError(err):
 		return &policy.Refusal{Reason: v1alpha1.ReasonRejected, Message: fmt.Sprintf("the API server refuses %s: %v", what, err)}, nil
@@ -129,6 +153,10 @@ func (r *Reconciler) refusalOf(what string, err error) (*policy.Refusal, error) 
 		return &policy.Refusal{Reason: v1alpha1.ReasonForbidden, Message: fmt.Sprintf("Mainstay may not write %s: %v", what, err)}, nil
 	}
 	return nil, fmt.Errorf("apply %s: %w", what, err)
+}
+
+func nameOf(obj client.Object) string {
+	return fmt.Sprintf("%s %s", obj.GetObjectKind().GroupVersionKind().Kind, obj.GetName())
 }
 
 func (r *Reconciler) conflict(what, why string) *policy.Refusal {

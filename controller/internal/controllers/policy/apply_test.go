@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"testing"
 	"time"
 
@@ -28,7 +29,11 @@ import (
 	"github.com/mainstay-dev/mainstay/test/builders"
 )
 
-var key = rule.Key{Kind: rule.KindClusterRule, Name: "web"}
+var (
+	key = rule.Key{Kind: rule.KindClusterRule, Name: "web"}
+	// seen is the generation that noBad is.
+	seen = policy.Report{UID: "uid-1", Generation: 1}
+)
 
 // objectsOf are what a rule compiles to.
 func objectsOf(t *testing.T, r *v1alpha1.ClusterRule) *policy.Objects {
@@ -49,19 +54,30 @@ func objectsOf(t *testing.T, r *v1alpha1.ClusterRule) *policy.Objects {
 }
 
 func noBad() *builders.ClusterRuleBuilder {
-	return builders.MakeClusterRule("web").Modes(v1alpha1.ModeAdmission).Match("apps", "v1", "deployments").Validate("object.metadata.name != 'bad'", "")
+	return builders.MakeClusterRule("web").UID(seen.UID).Generation(seen.Generation).Modes(v1alpha1.ModeAdmission).
+		Match("apps", "v1", "deployments").Validate("object.metadata.name != 'bad'", "")
 }
 
-// server is an API server that refuses to write some kind.
+const (
+	kindPolicy, kindBinding = "ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding"
+	guarded, recovery       = " mainstay-cr-web", " mainstay-recovery-cr-web"
+	dry                     = "[All]"
+	forReal                 = "[]"
+)
+
+// server is an API server, and the cache of it.
 type server struct {
 	*Reconciler
 	clock *clocktesting.FakeClock
-	// refuse has what it says of a kind.
-	refuse  map[string]error
-	written []string
+	// refuse has what it says of writes of an object, and unread of reads.
+	refuse, unread map[string]error
+	// asked is what it was asked about, and written what it was told to have or to delete.
+	asked, written []string
 }
 
-func newServer(t *testing.T, stored *policy.Objects) *server {
+// newServer has policies that the API server and the cache know alike, and what else is in the
+// one and in the other.
+func newServer(t *testing.T, policies *policy.Objects, cached, live []client.Object) *server {
 	t.Helper()
 	scheme := runtime.NewScheme()
 	if err := errors.Join(clientgoscheme.AddToScheme(scheme), v1alpha1.AddToScheme(scheme)); err != nil {
@@ -71,61 +87,92 @@ func newServer(t *testing.T, stored *policy.Objects) *server {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var objs []client.Object
-	for _, p := range stored.Policies {
+	compiler, err := expr.NewCompiler(1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	objs := slices.Clone(cached)
+	for _, p := range policies.Policies {
 		objs = append(objs, p)
 	}
-	for _, b := range stored.Bindings {
+	for _, b := range policies.Bindings {
 		objs = append(objs, b)
 	}
-	s := &server{clock: clocktesting.NewFakeClock(time.Date(2026, 11, 21, 12, 0, 0, 0, time.UTC)), refuse: map[string]error{}}
-	c := fake.NewClientBuilder().WithScheme(scheme).WithObjects(objs...).WithInterceptorFuncs(interceptor.Funcs{
+	s := &server{clock: clocktesting.NewFakeClock(time.Date(2026, 11, 21, 12, 0, 0, 0, time.UTC)), refuse: map[string]error{}, unread: map[string]error{}}
+	cache := fake.NewClientBuilder().WithScheme(scheme).WithObjects(copies(objs)...).WithInterceptorFuncs(interceptor.Funcs{
 		Apply: func(_ context.Context, _ client.WithWatch, obj runtime.ApplyConfiguration, opts ...client.ApplyOption) error {
 			options := (&client.ApplyOptions{}).ApplyOptions(opts)
 			what, _ := obj.(interface {
 				GetKind() string
 				GetName() string
 			})
-			s.written = append(s.written, fmt.Sprint(what.GetKind(), " ", what.GetName(), options.DryRun))
-			return s.refuse[what.GetKind()]
+			name := what.GetKind() + " " + what.GetName()
+			s.written = append(s.written, fmt.Sprint(name, options.DryRun))
+			return s.refuse[name]
+		},
+		Delete: func(ctx context.Context, c client.WithWatch, obj client.Object, opts ...client.DeleteOption) error {
+			s.written = append(s.written, "no "+kindOf(obj)+" "+obj.GetName())
+			return c.Delete(ctx, obj, opts...)
 		},
 	}).Build()
-	s.Reconciler = New(Options{Client: c, Reader: c, Metrics: m, Clock: s.clock})
+	api := fake.NewClientBuilder().WithScheme(scheme).WithObjects(copies(live)...).WithInterceptorFuncs(interceptor.Funcs{
+		Get: func(ctx context.Context, c client.WithWatch, at client.ObjectKey, obj client.Object, opts ...client.GetOption) error {
+			s.asked = append(s.asked, at.Name)
+			_, definition := obj.(*metav1.PartialObjectMetadata)
+			if err := s.unread[at.Name]; err != nil || definition {
+				return err
+			}
+			return c.Get(ctx, at, obj, opts...)
+		},
+	}).Build()
+	s.Reconciler = New(Options{
+		Client: cache, Reader: api, Compiler: compiler, Metrics: m, Clock: s.clock, Namespace: "mainstay-system", RecoveryNamespaces: []string{"kube-system"},
+	})
 	return s
 }
 
-// TestWhatIsRefusedRelaxesNothing has a generation that warns, and is refused, leave the one
-// that denies as it is.
-func TestWhatIsRefusedRelaxesNothing(t *testing.T) {
+// copies are for a fake client, which writes into what it is given.
+func copies(objs []client.Object) []client.Object {
+	var out []client.Object
+	for _, obj := range objs {
+		out = append(out, obj.DeepCopyObject().(client.Object))
+	}
+	return out
+}
+
+// TestWhatIsRefusedChangesNothing has a generation of which the API server refuses a part leave
+// the former one as it is.
+func TestWhatIsRefusedChangesNothing(t *testing.T) {
 	t.Parallel()
-	const (
-		kindPolicy, kindBinding = "ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding"
-		dry                     = "[All]"
-		guarded, recovery       = " mainstay-cr-web", " mainstay-recovery-cr-web"
-	)
 	invalid := apierrors.NewInvalid(schema.GroupKind{Kind: kindPolicy}, "web", nil)
 	conflict := apierrors.NewApplyConflict([]metav1.StatusCause{{Type: metav1.CauseTypeFieldManagerConflict}}, "somebody else's")
 	denies := noBad().Obj()
+	deniesMore := noBad().Validate("object.metadata.name != 'worse'", "").Obj()
 	warns := noBad().Validate("object.metadata.name != 'worse'", "").Actions(admissionregistrationv1.Warn).Obj()
+	tried := []string{kindPolicy + guarded + dry, kindPolicy + recovery + dry, kindBinding + guarded + dry, kindBinding + recovery + dry}
+	all := []string{kindPolicy + guarded + forReal, kindPolicy + recovery + forReal, kindBinding + guarded + forReal, kindBinding + recovery + forReal}
 	for name, tc := range map[string]struct {
-		refuse     map[string]error
-		wantReason string
-		want       []string
+		before, after *v1alpha1.ClusterRule
+		refuse        map[string]error
+		wantReason    string
+		want          []string
 	}{
-		"taken": {nil, "", []string{
-			kindPolicy + guarded + dry, kindPolicy + recovery + dry, kindBinding + guarded + dry, kindBinding + recovery + dry,
-			kindBinding + guarded + "[]", kindBinding + recovery + "[]",
-			kindPolicy + guarded + "[]", kindPolicy + recovery + "[]", kindBinding + guarded + "[]", kindBinding + recovery + "[]",
-		}},
-		"a policy is refused":  {map[string]error{kindPolicy: invalid}, v1alpha1.ReasonRejected, []string{kindPolicy + guarded + dry}},
-		"a policy is others'":  {map[string]error{kindPolicy: conflict}, v1alpha1.ReasonConflict, []string{kindPolicy + guarded + dry}},
-		"a binding is others'": {map[string]error{kindBinding: conflict}, v1alpha1.ReasonConflict, []string{kindPolicy + guarded + dry, kindPolicy + recovery + dry, kindBinding + guarded + dry}},
+		"it warns":                                 {denies, warns, nil, "", slices.Concat(tried, all[2:], all)},
+		"it warns, a policy is refused":            {denies, warns, map[string]error{kindPolicy + guarded: invalid}, v1alpha1.ReasonRejected, tried[:1]},
+		"it warns, a policy is others'":            {denies, warns, map[string]error{kindPolicy + guarded: conflict}, v1alpha1.ReasonConflict, tried[:1]},
+		"it warns, a binding is others'":           {denies, warns, map[string]error{kindBinding + guarded: conflict}, v1alpha1.ReasonConflict, tried[:3]},
+		"it denies":                                {warns, denies, nil, "", slices.Concat(tried, all)},
+		"it denies more":                           {denies, deniesMore, nil, "", slices.Concat(tried[:2], all[:2])},
+		"it denies, the second policy is refused":  {denies, deniesMore, map[string]error{kindPolicy + recovery: invalid}, v1alpha1.ReasonRejected, tried[:2]},
+		"it denies, the second policy is others'":  {denies, deniesMore, map[string]error{kindPolicy + recovery: conflict}, v1alpha1.ReasonConflict, tried[:2]},
+		"it denies, the second binding is others'": {warns, denies, map[string]error{kindBinding + recovery: conflict}, v1alpha1.ReasonConflict, tried},
+		"it is there":                              {denies, denies, nil, "", nil},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			s := newServer(t, objectsOf(t, denies))
+			s := newServer(t, objectsOf(t, tc.before), nil, []client.Object{tc.after})
 			s.refuse = tc.refuse
-			_, refusal, err := s.apply(t.Context(), objectsOf(t, warns))
+			_, refusal, err := s.apply(t.Context(), key, objectsOf(t, tc.after), seen)
 			if err != nil || tc.wantReason == "" != (refusal == nil) || refusal != nil && refusal.Reason != tc.wantReason {
 				t.Errorf("refused %+v, %v; want %q", refusal, err, tc.wantReason)
 			}
@@ -134,23 +181,30 @@ func TestWhatIsRefusedRelaxesNothing(t *testing.T) {
 			}
 		})
 	}
-	// Nothing is asked for what relaxes nothing.
-	s := newServer(t, objectsOf(t, warns))
-	if _, refusal, err := s.apply(t.Context(), objectsOf(t, denies)); err != nil || refusal != nil || len(s.written) != 4 {
-		t.Errorf("written %v, refused %v, %v", s.written, refusal, err)
+}
+
+// TestAnotherConflictIsTriedAgain has a write that another one came between be nobody's
+// field.
+func TestAnotherConflictIsTriedAgain(t *testing.T) {
+	t.Parallel()
+	s := newServer(t, &policy.Objects{}, nil, []client.Object{noBad().Obj()})
+	s.refuse[kindPolicy+guarded] = apierrors.NewConflict(schema.GroupResource{Resource: "validatingadmissionpolicies"}, "web", errors.New("the object has been modified"))
+	_, err := s.enforce(t.Context(), key, objectsOf(t, noBad().Obj()), seen, s.clock.Now())
+	if report, said := s.Report(key); !apierrors.IsConflict(err) || said {
+		t.Errorf("%v, reported %+v", err, report)
 	}
 }
 
 // TestForbiddenLasts has what an API server forbids that has just started be no news.
 func TestForbiddenLasts(t *testing.T) {
 	t.Parallel()
-	s := newServer(t, &policy.Objects{})
+	s := newServer(t, &policy.Objects{}, nil, []client.Object{noBad().Obj()})
 	objects := objectsOf(t, noBad().Obj())
 	step := func(after time.Duration, refuse error, wantWait time.Duration, wantReason string) {
 		t.Helper()
 		s.clock.Step(after)
-		s.refuse = map[string]error{"ValidatingAdmissionPolicy": refuse}
-		result, err := s.enforce(t.Context(), key, objects, policy.Report{Generation: 1}, s.clock.Now())
+		s.refuse = map[string]error{kindPolicy + guarded: refuse}
+		result, err := s.enforce(t.Context(), key, objects, seen, s.clock.Now())
 		report, _ := s.Report(key)
 		if err != nil || result.RequeueAfter != wantWait || report.Reason != wantReason {
 			t.Errorf("again after %s, reported %+v, %v; want %s, %q", result.RequeueAfter, report, err, wantWait, wantReason)

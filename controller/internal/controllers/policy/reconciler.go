@@ -2,11 +2,11 @@ package policy
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
@@ -73,6 +73,12 @@ func (r *Reconciler) Reconcile(ctx context.Context, key rule.Key) (ctrl.Result, 
 	if err != nil {
 		return ctrl.Result{}, err
 	}
+	if record != nil {
+		// Who opened all gates waits for no cache.
+		if err := r.removeAll(ctx, key); err != nil {
+			return ctrl.Result{}, err
+		}
+	}
 	obj, spec, err := rulecontroller.Read(ctx, r.Client, key)
 	if apierrors.IsNotFound(err) || err == nil && obj.GetDeletionTimestamp() != nil {
 		r.Forget(key)
@@ -94,7 +100,8 @@ func (r *Reconciler) Reconcile(ctx context.Context, key rule.Key) (ctrl.Result, 
 	case record != nil:
 		report.Enforced, report.Reason = metav1.ConditionFalse, v1alpha1.ReasonUnlocked
 		report.Message = record.String() + "; mainstay lock closes the gates again"
-		return r.release(ctx, key, report)
+		r.Set(key, report)
+		return ctrl.Result{}, nil
 	}
 
 	compiled, mistakes := rule.Compile(r.Compiler, key, obj.GetGeneration(), spec)
@@ -102,16 +109,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, key rule.Key) (ctrl.Result, 
 		r.keep(key, report, &policy.Refusal{Reason: rule.ReasonOf(mistakes), Message: mistakes.ToAggregate().Error()})
 		return ctrl.Result{}, nil
 	}
-	ofPolicies, ofBindings, err := r.ownersOf(ctx, obj)
-	if err != nil {
-		return ctrl.Result{}, err
-	}
-	now := r.Clock.Now()
-	objects, refusal := policy.Compile(compiled, policy.Options{
-		RecoveryNamespaces: r.RecoveryNamespaces, InfrastructureNamespaces: r.InfrastructureNamespaces,
-		Now: now, PolicyOwner: ofPolicies, BindingOwner: ofBindings,
-	})
-	if refusal != nil {
+	if refusal := policy.Check(compiled); refusal != nil {
 		r.keep(key, report, refusal)
 		return ctrl.Result{}, nil
 	}
@@ -119,6 +117,14 @@ func (r *Reconciler) Reconcile(ctx context.Context, key rule.Key) (ctrl.Result, 
 		return r.handOver(ctx, key, report)
 	}
 	report.Enforcement = v1alpha1.EnforcementInProcess
+	now := r.Clock.Now()
+	objects, refusal, err := r.compile(ctx, obj, compiled, now)
+	switch {
+	case err != nil:
+		return ctrl.Result{}, err
+	case refusal != nil:
+		return ctrl.Result{RequeueAfter: r.refused(key, report, refusal, now)}, nil
+	}
 	return r.enforce(ctx, key, objects, report, now)
 }
 
@@ -130,7 +136,7 @@ func (r *Reconciler) handOver(ctx context.Context, key rule.Key, report policy.R
 	if left := r.handover.Left(r.Webhook, key, report.UID, report.Generation, r.Clock.Now()); left > 0 {
 		return ctrl.Result{RequeueAfter: left}, nil
 	}
-	return ctrl.Result{}, r.keepOnly(ctx, key, nil)
+	return r.open(ctx, key, report)
 }
 
 // release removes what is left of the policies of a rule that has none.
@@ -142,22 +148,21 @@ func (r *Reconciler) release(ctx context.Context, key rule.Key, report policy.Re
 	return result, err
 }
 
-// open removes the policies of a rule that asks for none, or is gone, if the API server
-// says so too: the cache of a new leader may be behind what a former one saw.
+// open removes the policies of a rule that is not enforced by any, or is gone, if the API
+// server says so too: the cache of a new leader may be behind what a former one saw.
 func (r *Reconciler) open(ctx context.Context, key rule.Key, seen policy.Report) (ctrl.Result, error) {
 	objects, err := r.objectsOf(ctx, key)
 	if err != nil || len(objects) == 0 {
 		return ctrl.Result{}, err
 	}
-	obj, _, err := rulecontroller.Read(ctx, r.Reader, key)
-	switch {
-	case apierrors.IsNotFound(err) || meta.IsNoMatchError(err):
-	case err != nil:
+	at, err := r.live(ctx, key)
+	if err != nil {
 		return ctrl.Result{}, err
-	case obj.GetDeletionTimestamp() == nil && (obj.GetUID() != seen.UID || obj.GetGeneration() != seen.Generation):
+	}
+	if at != (version{}) && at != versionOf(seen) {
 		return ctrl.Result{RequeueAfter: behind}, nil
 	}
-	return ctrl.Result{}, r.keepOnly(ctx, key, nil)
+	return ctrl.Result{}, r.remove(ctx, key, objects)
 }
 
 // keep reports why a generation is not enforced. What was before still is: a
@@ -174,8 +179,11 @@ func (r *Reconciler) enforce(ctx context.Context, key rule.Key, objects *policy.
 	if !objects.NextExpiry.IsZero() {
 		result.RequeueAfter = objects.NextExpiry.Sub(now)
 	}
-	live, refused, err := r.apply(ctx, objects)
-	if err != nil {
+	live, refused, err := r.apply(ctx, key, objects, report)
+	switch {
+	case errors.Is(err, errBehind):
+		return ctrl.Result{RequeueAfter: behind}, nil
+	case err != nil:
 		return ctrl.Result{}, err
 	}
 	if refused != nil {
@@ -186,9 +194,6 @@ func (r *Reconciler) enforce(ctx context.Context, key rule.Key, objects *policy.
 		return result, nil
 	}
 	r.refusals.Forget(key)
-	if err := r.keepOnly(ctx, key, objects); err != nil {
-		return ctrl.Result{}, err
-	}
 	report.Enforced, report.Reason, report.Message = answerOf(live)
 	r.Set(key, report)
 	return result, nil
@@ -208,6 +213,22 @@ func (r *Reconciler) refused(key rule.Key, report policy.Report, refusal *policy
 		r.keep(key, report, refusal)
 	}
 	return wait
+}
+
+// compile returns what enforces a rule, or why nothing can.
+func (r *Reconciler) compile(ctx context.Context, obj client.Object, compiled *rule.Rule, now time.Time) (*policy.Objects, *policy.Refusal, error) {
+	ofPolicies, ofBindings, err := r.ownersOf(ctx, obj)
+	if apierrors.IsForbidden(err) {
+		return nil, &policy.Refusal{Reason: v1alpha1.ReasonForbidden, Message: err.Error()}, nil
+	}
+	if err != nil {
+		return nil, nil, err
+	}
+	objects, refusal := policy.Compile(compiled, policy.Options{
+		RecoveryNamespaces: r.RecoveryNamespaces, InfrastructureNamespaces: r.InfrastructureNamespaces,
+		Now: now, PolicyOwner: ofPolicies, BindingOwner: ofBindings,
+	})
+	return objects, refusal, nil
 }
 
 // ownersOf are the owners of a rule's policies and of their bindings. A

@@ -3,6 +3,7 @@ package policy
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -13,26 +14,32 @@ import (
 	"github.com/mainstay-dev/mainstay/controller/internal/rule"
 )
 
-// keepOnly deletes the objects of a rule that it does not have any more, the
+// left are the objects of a rule that the cache has and the rule does not have any more, the
 // bindings first: a policy that is bound to nothing does nothing.
-func (r *Reconciler) keepOnly(ctx context.Context, key rule.Key, wanted *policy.Objects) error {
+func (r *Reconciler) left(ctx context.Context, key rule.Key, wanted *policy.Objects) ([]client.Object, error) {
 	keep := map[string]bool{}
-	if wanted != nil {
-		for _, obj := range wanted.Policies {
-			keep[obj.Kind+obj.Name] = true
-		}
-		for _, obj := range wanted.Bindings {
-			keep[obj.Kind+obj.Name] = true
-		}
+	for _, obj := range wanted.Policies {
+		keep[obj.Kind+obj.Name] = true
 	}
+	for _, obj := range wanted.Bindings {
+		keep[obj.Kind+obj.Name] = true
+	}
+	objects, err := r.objectsOf(ctx, key)
+	return slices.DeleteFunc(objects, func(obj client.Object) bool { return keep[kindOf(obj)+obj.GetName()] }), err
+}
+
+// removeAll deletes what the cache has of a rule.
+func (r *Reconciler) removeAll(ctx context.Context, key rule.Key) error {
 	objects, err := r.objectsOf(ctx, key)
 	if err != nil {
 		return err
 	}
+	return r.remove(ctx, key, objects)
+}
+
+// remove deletes objects of a rule, in their order.
+func (r *Reconciler) remove(ctx context.Context, key rule.Key, objects []client.Object) error {
 	for _, obj := range objects {
-		if keep[kindOf(obj)+obj.GetName()] {
-			continue
-		}
 		if err := r.delete(ctx, obj, key); err != nil {
 			return err
 		}
