@@ -110,10 +110,14 @@ func (h *Health) serves() []error {
 func (h *Health) answered(now time.Time) error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if h.reviewed.IsZero() || now.Sub(h.reviewed) > selfWithin {
+	switch {
+	case !h.reviewed.IsZero() && now.Sub(h.reviewed) <= selfWithin:
+		return nil
+	case h.problem == nil: // it was paused, and sends the next one now
+		return fmt.Errorf("no review of its own was answered for %s", selfWithin)
+	default:
 		return fmt.Errorf("no review of its own was answered for %s: %w", selfWithin, h.problem)
 	}
-	return nil
 }
 
 func (h *Health) hears() error {

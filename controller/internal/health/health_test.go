@@ -82,7 +82,7 @@ func (b *bed) round(ctx context.Context) {
 func (b *bed) peer(t *testing.T) *bed {
 	t.Helper()
 	p := newBed(t)
-	p.clock, p.opts.Clock, p.heard.clock = b.clock, b.clock, b.clock
+	p.clock, p.opts.Clock, p.heard.clock, p.heard.begun = b.clock, b.clock, b.clock, start
 	b.peers = append(b.peers, strings.TrimPrefix(p.server.URL, "https://"))
 	return p
 }
@@ -163,8 +163,12 @@ func TestSelfReview(t *testing.T) {
 	b.round(t.Context())
 	wantReady(t, b, "")
 
-	b.deny.Store(true)
+	// It was paused.
 	b.clock.Step(selfWithin + time.Second)
+	if err := b.Check(nil); err == nil || err.Error() != "no review of its own was answered for 6s" {
+		t.Errorf("after a pause: %v", err)
+	}
+	b.deny.Store(true)
 	b.round(t.Context())
 	wantReady(t, b, "it was not allowed")
 	b.deny.Store(false)
@@ -195,10 +199,10 @@ func TestSilentAPIServer(t *testing.T) {
 	}{
 		"nobody else":                 {},
 		"another one hears it":        {peers: []func(*bed){func(*bed) {}}, want: missed},
-		"another one does not":        {peers: []func(*bed){func(p *bed) { p.heard.last.Store(start.UnixNano()) }}},
-		"another one did a while ago": {peers: []func(*bed){func(p *bed) { p.heard.last.Store(start.Add(8 * time.Second).UnixNano()) }}},
+		"another one does not":        {peers: []func(*bed){func(p *bed) { p.heard.last.Store(0) }}},
+		"another one did a while ago": {peers: []func(*bed){func(p *bed) { p.heard.last.Store(int64(8 * time.Second)) }}},
 		"one of three does": {peers: []func(*bed){
-			func(p *bed) { p.heard.last.Store(start.UnixNano()) },
+			func(p *bed) { p.heard.last.Store(0) },
 			func(p *bed) { p.server.Close() },
 			func(*bed) {},
 		}, want: missed},

@@ -11,21 +11,20 @@ import (
 // Heard knows when the API server answered last.
 type Heard struct {
 	clock clock.PassiveClock
-	last  atomic.Int64 // Unix nanoseconds
+	begun time.Time
+	last  atomic.Int64 // nanoseconds since begun
 }
 
 // NewHeard returns one that takes now for the last answer.
 func NewHeard(clock clock.PassiveClock) *Heard {
-	h := &Heard{clock: clock}
-	h.note()
-	return h
+	return &Heard{clock: clock, begun: clock.Now()}
 }
 
-func (h *Heard) note() { h.last.Store(h.clock.Now().UnixNano()) }
+func (h *Heard) note() { h.last.Store(int64(h.clock.Since(h.begun))) }
 
 // silence is how long the API server has not answered.
 func (h *Heard) silence() time.Duration {
-	return h.clock.Now().Sub(time.Unix(0, h.last.Load()))
+	return h.clock.Since(h.begun) - time.Duration(h.last.Load())
 }
 
 // Wrap notes every answer that comes through a transport, whatever it says. It fits

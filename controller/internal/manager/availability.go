@@ -10,6 +10,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/client-go/discovery"
 	"k8s.io/client-go/rest"
+	"k8s.io/utils/clock"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	ctrlmanager "sigs.k8s.io/controller-runtime/pkg/manager"
 
@@ -24,12 +25,14 @@ type availability struct {
 	// keeper and health are nil where the webhook is off.
 	keeper *certs.Keeper
 	health *health.Health
+	// steady is this machine's clock.
+	steady clock.WithTicker
 }
 
 // newAvailability wires it. The Secret is kept from here on; serves is for whoever adds
 // the webhook's server.
-func newAvailability(mgr ctrlmanager.Manager, cfg *rest.Config, opts Options, heard *health.Heard) (*availability, error) {
-	a := &availability{drainer: &health.Drainer{}}
+func newAvailability(mgr ctrlmanager.Manager, cfg *rest.Config, opts Options, heard *health.Heard, steady clock.WithTicker) (*availability, error) {
+	a := &availability{drainer: &health.Drainer{}, steady: steady}
 	if err := mgr.AddReadyzCheck("draining", func(*http.Request) error { return a.drainer.Check() }); err != nil {
 		return nil, fmt.Errorf("add the readiness check: %w", err)
 	}
@@ -52,7 +55,7 @@ func newAvailability(mgr ctrlmanager.Manager, cfg *rest.Config, opts Options, he
 	}
 	self, port := opts.webhookSelf()
 	a.health = health.New(health.Options{
-		Clock: opts.Clock, Heard: heard,
+		Clock: steady, Heard: heard,
 		Ask: func(ctx context.Context) error {
 			return disco.RESTClient().Get().AbsPath("/version").Do(ctx).Error()
 		},

@@ -3,7 +3,9 @@ package manager
 import (
 	"context"
 	"fmt"
+	"net"
 	"sync"
+	"time"
 
 	"github.com/go-logr/logr"
 	"k8s.io/client-go/rest"
@@ -12,6 +14,9 @@ import (
 
 // +kubebuilder:rbac:groups=coordination.k8s.io,namespace=mainstay-system,resources=leases,verbs=get;create;update
 
+// hurry bounds each request of a leader that is late: two of them end before its Lease does.
+const hurry = time.Second
+
 // newLock returns the Lease. Its client has a rate limit and connections of
 // its own, so that no load of the program's other requests costs it the
 // leadership, and a timeout of half the renew deadline.
@@ -19,12 +24,15 @@ func newLock(cfg *rest.Config, opts Options) (resourcelock.Interface, error) {
 	cfg = rest.CopyConfig(cfg)
 	cfg.RateLimiter = nil
 	cfg.QPS, cfg.Burst = 20, 40
+	// client-go shares connections between clients of one configuration. The dialer makes this
+	// another one; it is client-go's own otherwise.
+	cfg.Dial = (&net.Dialer{Timeout: 30 * time.Second, KeepAlive: 30 * time.Second}).DialContext
 	lock, err := resourcelock.NewFromKubeconfig(resourcelock.LeasesResourceLock, opts.PodNamespace, LeaseName,
 		resourcelock.ResourceLockConfig{Identity: opts.PodName}, cfg, opts.RenewDeadline)
 	if err != nil {
 		return nil, fmt.Errorf("make the lock on lease %s/%s: %w", opts.PodNamespace, LeaseName, err)
 	}
-	return &guardedLock{Interface: lock, log: opts.Log.WithName("leader-election")}, nil
+	return &guardedLock{Interface: lock, log: opts.Log.WithName("leader-election"), deadline: opts.RetryPeriod + opts.RenewDeadline}, nil
 }
 
 // guardedLock logs who leads whenever that changes, on every replica, and never
@@ -32,13 +40,18 @@ func newLock(cfg *rest.Config, opts Options) (resourcelock.Interface, error) {
 type guardedLock struct {
 	resourcelock.Interface
 	log logr.Logger
+	// deadline is how long after a renewal client-go gives up.
+	deadline time.Duration
 
-	mu     sync.Mutex
-	holder string
+	mu      sync.Mutex
+	holder  string
+	renewed time.Time // by this process; the zero time before
 }
 
 // Get reads the Lease.
 func (l *guardedLock) Get(ctx context.Context) (*resourcelock.LeaderElectionRecord, []byte, error) {
+	ctx, cancel := l.hurried(ctx)
+	defer cancel()
 	record, raw, err := l.Interface.Get(ctx)
 	if err == nil && record != nil {
 		l.announce(record.HolderIdentity)
@@ -50,7 +63,7 @@ func (l *guardedLock) Get(ctx context.Context) (*resourcelock.LeaderElectionReco
 func (l *guardedLock) Create(ctx context.Context, record resourcelock.LeaderElectionRecord) error {
 	err := l.Interface.Create(ctx, record)
 	if err == nil {
-		l.announce(record.HolderIdentity)
+		l.renew(record.HolderIdentity)
 	}
 	return err
 }
@@ -63,17 +76,39 @@ func (l *guardedLock) Update(ctx context.Context, record resourcelock.LeaderElec
 	if holder := l.lastSeen(); record.HolderIdentity == "" && holder != l.Identity() {
 		return fmt.Errorf("release lease %s: it is held by %q now", l.Describe(), holder)
 	}
+	ctx, cancel := l.hurried(ctx)
+	defer cancel()
 	err := l.Interface.Update(ctx, record)
 	if err == nil {
-		l.announce(record.HolderIdentity)
+		l.renew(record.HolderIdentity)
 	}
 	return err
+}
+
+// hurried bounds what is asked by a leader that has not renewed the Lease in time. client-go
+// reads and releases it before it says that this replica leads no more, and with an API server
+// that is slow both take longer than another replica needs to lead.
+func (l *guardedLock) hurried(ctx context.Context) (context.Context, context.CancelFunc) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.holder == l.Identity() && !l.renewed.IsZero() && time.Since(l.renewed) >= l.deadline {
+		return context.WithTimeout(ctx, hurry)
+	}
+	return ctx, func() {}
 }
 
 func (l *guardedLock) lastSeen() string {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.holder
+}
+
+// renew notes a write of this replica's.
+func (l *guardedLock) renew(holder string) {
+	l.announce(holder)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.renewed = time.Now()
 }
 
 func (l *guardedLock) announce(holder string) {

@@ -55,9 +55,12 @@ func New(cfg *rest.Config, opts Options) (ctrlmanager.Manager, error) {
 	}
 	cfg = rest.CopyConfig(cfg)
 	cfg.QPS, cfg.Burst = clientQPS, clientBurst
-	now := &serverTime{WithTicker: opts.Clock}
+	// How long something takes is told by this machine's clock: no answer of an API server
+	// sets that.
+	steady := opts.Clock
+	now := &serverTime{WithTicker: steady}
 	now.listen(cfg)
-	heard := health.NewHeard(now)
+	heard := health.NewHeard(steady)
 	cfg.Wrap(heard.Wrap)
 	opts.Clock = now
 
@@ -89,7 +92,7 @@ func New(cfg *rest.Config, opts Options) (ctrlmanager.Manager, error) {
 	if err != nil {
 		return nil, fmt.Errorf("make the manager: %w", err)
 	}
-	ready, err := newAvailability(mgr, cfg, opts, heard)
+	ready, err := newAvailability(mgr, cfg, opts, heard, steady)
 	if err != nil {
 		return nil, err
 	}

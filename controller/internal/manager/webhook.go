@@ -46,12 +46,11 @@ func newServer(opts Options, certificate func(*tls.ClientHelloInfo) (*tls.Certif
 	if err != nil {
 		return nil, fmt.Errorf("listen for the webhook: %w", err)
 	}
-	// What is not over by then must not keep the rest of the program from a graceful end.
-	timeout := opts.ShutdownTimeout / 2
 	return &ctrlmanager.Server{
-		Name:            "webhook",
-		Listener:        tls.NewListener(listener, &tls.Config{MinVersion: tls.VersionTLS12, NextProtos: []string{"h2", "http/1.1"}, GetCertificate: certificate}),
-		ShutdownTimeout: &timeout,
+		Name:     "webhook",
+		Listener: tls.NewListener(listener, &tls.Config{MinVersion: tls.VersionTLS12, NextProtos: []string{"h2", "http/1.1"}, GetCertificate: certificate}),
+		// What is not over by then must not keep the rest of the program from a graceful end.
+		ShutdownTimeout: new(opts.ShutdownTimeout / 2),
 		Server: &http.Server{
 			Handler:        handler,
 			ReadTimeout:    idleTimeout,
@@ -92,7 +91,7 @@ func (a *availability) serve(mgr ctrlmanager.Manager, opts Options, engine *webh
 	if err := mgr.Add(server); err != nil {
 		return fmt.Errorf("add the webhook's server: %w", err)
 	}
-	read := &firstRead{synced: engine.Synced, clock: opts.Clock, since: opts.Clock.Now()}
+	read := &firstRead{synced: engine.Synced, clock: a.steady, since: a.steady.Now()}
 	if err := mgr.AddReadyzCheck("reviews", func(*http.Request) error { return read.check() }); err != nil {
 		return fmt.Errorf("add the readiness check: %w", err)
 	}

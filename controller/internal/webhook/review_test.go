@@ -21,6 +21,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/mainstay-dev/mainstay/controller/api/v1alpha1"
+	"github.com/mainstay-dev/mainstay/controller/internal/health"
 	"github.com/mainstay-dev/mainstay/controller/internal/informer"
 	"github.com/mainstay-dev/mainstay/controller/internal/policy"
 	"github.com/mainstay-dev/mainstay/controller/internal/rule"
@@ -434,6 +435,37 @@ func TestOthersTimeout(t *testing.T) {
 	}
 	if f.observed.owns != 0 {
 		t.Errorf("%d of %d were observed as the replica's own failures", f.observed.owns, f.observed.all)
+	}
+}
+
+// TestLateSender has nobody make a replica late who sends the last byte of a review when its
+// time is nearly over; that a replica has no time for one that it had in time is its own.
+func TestLateSender(t *testing.T) {
+	t.Parallel()
+	r := few("a", 9).Obj()
+	f := start(t, newFakeObjects(), r)
+	for left, want := range map[time.Duration]bool{0: false, 50 * time.Millisecond: false, 900 * time.Millisecond: false, time.Second: true, 2700 * time.Millisecond: true} {
+		over := time.Now().Add(-time.Millisecond)
+		if got := f.review(t.Context(), groupOf(t, r), review(t, aPod), over.Add(-left), over).own; got != want {
+			t.Errorf("out of time with a review that had %s left: its own failure %v, want %v", left, got, want)
+		}
+	}
+}
+
+// TestOwnReviewIsNotCounted has what a replica asks itself be in no metric: it is asked more
+// often than others ask, where those are few.
+func TestOwnReviewIsNotCounted(t *testing.T) {
+	t.Parallel()
+	f := start(t, newFakeObjects(), few("a", 9).Obj())
+	if code, response := f.ask(t, health.PathSelfReview, review(t, aPod)); code != http.StatusOK || !response.Allowed {
+		t.Errorf("HTTP %d, %+v", code, response)
+	}
+	var counted dto.Metric
+	if err := f.metrics.ReviewSeconds.Write(&counted); err != nil {
+		t.Fatal(err)
+	}
+	if n := counted.GetHistogram().GetSampleCount(); n != 0 || f.observed.all != 0 {
+		t.Errorf("counted %d times, observed %d times", n, f.observed.all)
 	}
 }
 
