@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -55,6 +54,7 @@ func Users() []User {
 		{Name: "system:kube-scheduler", Groups: []string{"system:authenticated"}},
 		{Name: "system:bootstrap:abcdef", Groups: []string{"system:bootstrappers", "system:authenticated"}},
 		{Name: "system:node:joins", Groups: []string{"system:nodes", "system:authenticated"}, Node: "joins"},
+		{Name: "system:node:" + standing, Groups: []string{"system:nodes", "system:authenticated"}, Node: standing},
 		{Name: "root", Groups: []string{"system:masters", "system:authenticated"}},
 	}
 }
@@ -102,7 +102,11 @@ func (p Path) Prepare(ctx context.Context, admin client.Client) error {
 			needed = append(needed, obj)
 		}
 	}
-	for _, obj := range needed {
+	runs, err := runningPod()
+	if err != nil {
+		return err
+	}
+	for _, obj := range append(needed, runs) {
 		if err := apply(ctx, admin, obj); err != nil {
 			return fmt.Errorf("prepare the recovery path: %s: %w", described(obj), err)
 		}
@@ -203,11 +207,8 @@ func (w *walker) cycle(ctx context.Context, obj *unstructured.Unstructured) {
 		w.try(ctx, "create "+what, func(ctx context.Context) error { return w.client.Create(ctx, obj.DeepCopy()) })
 		return
 	}
-	if obj.GetAnnotations()["test"] == "dry-run" {
-		w.try(ctx, "apply dry "+what, func(ctx context.Context) error { return apply(ctx, w.client, obj, client.DryRunAll) })
-		return
-	}
 	if !w.try(ctx, "apply dry "+what, func(ctx context.Context) error { return apply(ctx, w.client, obj, client.DryRunAll) }) ||
+		obj.GetAnnotations()["test"] == "dry-run" ||
 		!w.try(ctx, "apply "+what, func(ctx context.Context) error { return apply(ctx, w.client, obj) }) {
 		return
 	}
@@ -221,20 +222,9 @@ func (w *walker) cycle(ctx context.Context, obj *unstructured.Unstructured) {
 
 // subresources are written of the standing objects of a namespace, without effect.
 func (w *walker) subresources(namespace string) []func(context.Context) {
-	status := func(apiVersion, kind, namespace string) func(context.Context) {
-		obj := &unstructured.Unstructured{Object: map[string]any{"apiVersion": apiVersion, "kind": kind}}
-		obj.SetNamespace(namespace)
-		obj.SetName(standing)
-		return func(ctx context.Context) {
-			w.try(ctx, "patch the status of "+described(obj), func(ctx context.Context) error {
-				patch := client.RawPatch(types.MergePatchType, []byte(`{"metadata":{"annotations":{"seen":"yes"}}}`))
-				return w.client.Status().Patch(ctx, obj.DeepCopy(), patch, client.DryRunAll)
-			})
-		}
-	}
 	return []func(context.Context){
-		status("v1", "Pod", namespace), status("apps/v1", "Deployment", namespace), status("v1", "Node", ""), status("v1", "Namespace", ""),
-		status("certificates.k8s.io/v1", "CertificateSigningRequest", ""),
+		w.statusOf("v1", "Pod", namespace), w.statusOf("apps/v1", "Deployment", namespace), w.statusOf("v1", "Node", ""),
+		w.statusOf("v1", "Namespace", ""), w.statusOf("certificates.k8s.io/v1", "CertificateSigningRequest", ""),
 		func(ctx context.Context) {
 			w.try(ctx, "bind a pod in "+namespace, func(ctx context.Context) error {
 				pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: standing}}
@@ -245,26 +235,16 @@ func (w *walker) subresources(namespace string) []func(context.Context) {
 	}
 }
 
-// ofNode is what a kubelet writes, all of it under its node's name but for events.
-func (w *walker) ofNode(name string) []func(context.Context) {
-	var out []func(context.Context)
-	for namespace, wanted := range map[string][]string{
-		corev1.NamespaceNodeLease: {"Lease"},
-		metav1.NamespaceSystem:    {"Node", "CSINode", "CertificateSigningRequest", "TokenReview", "SubjectAccessReview"},
-	} {
-		objs, err := Kinds(w.user.Node, namespace)
-		events, errEvents := Namespaced(name, namespace)
-		if err := errors.Join(err, errEvents); err != nil {
-			w.report(w.user.Name, "read the manifests", 0, err)
-			continue
-		}
-		for _, obj := range append(objs, events...) {
-			if obj.GetKind() == "Event" || slices.Contains(wanted, obj.GetKind()) {
-				out = append(out, func(ctx context.Context) { w.cycle(ctx, obj) })
-			}
-		}
+func (w *walker) statusOf(apiVersion, kind, namespace string) func(context.Context) {
+	obj := &unstructured.Unstructured{Object: map[string]any{"apiVersion": apiVersion, "kind": kind}}
+	obj.SetNamespace(namespace)
+	obj.SetName(standing)
+	return func(ctx context.Context) {
+		w.try(ctx, "patch the status of "+described(obj), func(ctx context.Context) error {
+			patch := client.RawPatch(types.MergePatchType, []byte(`{"metadata":{"annotations":{"seen":"yes"}}}`))
+			return w.client.Status().Patch(ctx, obj.DeepCopy(), patch, client.DryRunAll)
+		})
 	}
-	return out
 }
 
 func apply(ctx context.Context, c client.Client, obj *unstructured.Unstructured, opts ...client.ApplyOption) error {

@@ -2,17 +2,22 @@ package manager_test
 
 import (
 	"context"
+	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
 	appsv1 "k8s.io/api/apps/v1"
 	autoscalingv1 "k8s.io/api/autoscaling/v1"
 	corev1 "k8s.io/api/core/v1"
+	eventsv1 "k8s.io/api/events/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/yaml"
 
+	"github.com/mainstay-dev/mainstay/controller/api/v1alpha1"
 	"github.com/mainstay-dev/mainstay/test/builders"
 	"github.com/mainstay-dev/mainstay/test/cluster"
 )
@@ -22,7 +27,7 @@ import (
 func TestEnforcementComponent(t *testing.T) {
 	e := ownCluster(t, cluster.Options{Out: t.Output()})
 	e.create(t, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "flux-system"}})
-	for _, name := range []string{"source-controller", "kustomize-controller"} {
+	for _, name := range []string{"source-controller", "kustomize-controller", "helm-controller"} {
 		e.create(t, builders.MakeDeployment("flux-system", name).Label("app.kubernetes.io/part-of", "flux").Replicas(1).Obj())
 	}
 	e.enforce(t)
@@ -41,10 +46,15 @@ func TestEnforcementComponent(t *testing.T) {
 	eventually(t, takeUp, func(ctx context.Context) (bool, string) {
 		return refused(e.hardSpread(ctx, person, "kustomize-controller"), "that is not soft")
 	})
+	if err := e.hardSpread(t.Context(), flux, "helm-controller"); err != nil {
+		t.Errorf("Flux applies a spread that is not soft: %v", err)
+	}
+	image := e.patch(t.Context(), person, "helm-controller", func(d *appsv1.Deployment) { d.Spec.Template.Spec.Containers[0].Image = "another" })
 	for _, try := range []struct {
 		what string
 		err  error
 	}{
+		{"a person changes the image of what is hard already", image},
 		{"a person scales a standby controller", e.scale(t.Context(), person, "kustomize-controller", 3)},
 		{"a person scales the singleton to none", e.scale(t.Context(), person, "source-controller", 0)},
 		{"a person leaves one standby, and is warned", e.replicas(t.Context(), person, "kustomize-controller", 1)},
@@ -176,5 +186,37 @@ func TestBypassTakesAVerb(t *testing.T) {
 	})
 	if err := label("tom", map[string]string{"team": "shop"}); err != nil {
 		t.Errorf("another label of a namespace that is bypassed: %v", err)
+	}
+
+	// Its use is audited: a finding, an Event and a metric.
+	rule := &v1alpha1.ClusterRule{}
+	content, err := os.ReadFile(filepath.Join("..", "..", "..", "manifests", "rules", "namespace-is-bypassed.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := yaml.UnmarshalStrict(content, rule); err != nil {
+		t.Fatal(err)
+	}
+	shared.create(t, rule)
+	eventually(t, takeUp, func(ctx context.Context) (bool, string) {
+		got, err := get(ctx, shared, &v1alpha1.ClusterRule{ObjectMeta: metav1.ObjectMeta{Name: rule.Name}})
+		if err != nil {
+			return false, err.Error()
+		}
+		return slices.ContainsFunc(got.Status.Violations, func(v v1alpha1.Violation) bool {
+			return v.Kind == "Namespace" && v.Name == namespace && strings.Contains(v.Message, "nothing is denied in Namespace "+namespace)
+		}), fmt.Sprint(got.Status.Violations)
+	})
+	eventually(t, takeUp, func(ctx context.Context) (bool, string) {
+		var events eventsv1.EventList
+		if err := shared.client.List(ctx, &events); err != nil {
+			return false, err.Error()
+		}
+		return slices.ContainsFunc(events.Items, func(e eventsv1.Event) bool {
+			return e.Reason == "Violation" && e.Regarding.Kind == "Namespace" && e.Regarding.Name == namespace
+		}), fmt.Sprintf("%d events", len(events.Items))
+	})
+	if got := gauge(t, "mainstay_rule_findings", map[string]string{"name": rule.Name, "outcome": "fail", "severity": "high"}); got < 1 {
+		t.Errorf("mainstay_rule_findings is %v, want 1 at least", got)
 	}
 }

@@ -2,7 +2,9 @@ package manager_test
 
 import (
 	"context"
+	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -11,6 +13,7 @@ import (
 	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/kubernetes"
 
 	"github.com/mainstay-dev/mainstay/controller/api/v1alpha1"
@@ -24,7 +27,41 @@ type lockedOut struct {
 	*env
 	rule, namespace string
 	steps           map[string][]string
+	// onCall is the kubeconfig of somebody who has the rights that the page names for
+	// opening all gates, and no other.
+	onCall string
 }
+
+// onCallRights are those that the page and mainstay unlock --help name.
+const onCallRights = `
+apiVersion: rbac.authorization.k8s.io/v1
+kind: Role
+metadata: {name: on-call, namespace: mainstay-system}
+rules:
+- {apiGroups: [""], resources: [configmaps], verbs: [create, get, delete]}
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: RoleBinding
+metadata: {name: on-call, namespace: mainstay-system}
+roleRef: {apiGroup: rbac.authorization.k8s.io, kind: Role, name: on-call}
+subjects: [{kind: User, name: on-call}]
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: ClusterRole
+metadata: {name: on-call}
+rules:
+- {apiGroups: [admissionregistration.k8s.io], resources: [validatingadmissionpolicybindings], verbs: [list, delete]}
+- apiGroups: [admissionregistration.k8s.io]
+  resources: [validatingwebhookconfigurations]
+  resourceNames: [mainstay]
+  verbs: [get, patch]
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: ClusterRoleBinding
+metadata: {name: on-call}
+roleRef: {apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: on-call}
+subjects: [{kind: User, name: on-call}]
+`
 
 // Each command of docs/runbooks/locked-out.md does what the page says, with a replica
 // at work and, where the page says so, with none.
@@ -33,6 +70,12 @@ func TestLockedOutRunbook(t *testing.T) {
 	l := &lockedOut{env: e, rule: "has-an-owner"}
 	l.namespace = e.namespace(t, nil)
 	l.steps = l.commands(t)
+	l.apply(t, onCallRights)
+	cfg, err := e.ConfigFor("on-call", "system:authenticated")
+	if err != nil {
+		t.Fatal(err)
+	}
+	l.onCall = writeKubeconfig(t, cfg)
 	rule := builders.MakeClusterRule(l.rule).Modes(admission).Match("", "v1", "configmaps").
 		Validate("has(object.metadata.labels) && 'owner' in object.metadata.labels", "no owner").Obj()
 	e.create(t, rule)
@@ -57,23 +100,17 @@ func TestLockedOutRunbook(t *testing.T) {
 	edit(t, e, rule, func(r *v1alpha1.ClusterRule) { r.Spec.Suspend = false })
 	l.judged(t, "web", false)
 
-	client, err := kubernetes.NewForConfig(e.Config())
-	if err != nil {
-		t.Fatal(err)
-	}
-	opening := gate.Opening{Namespace: ownNamespace, Reason: "INC-4711", Out: t.Output()}
-	if err := gate.Open(t.Context(), client, opening); err != nil {
-		t.Fatal(err)
-	}
+	l.unlocked(t, replica, 0)
+	l.mainstay(t, "unlock", "--reason", "INC-4711")
 	l.judged(t, "web", true)
-	l.says(t, "mainstay-admin")
-	if err := gate.Open(t.Context(), client, opening); err != nil {
-		t.Errorf("opening twice: %v", err)
+	l.says(t, "on-call")
+	l.unlocked(t, replica, 1)
+	if out := l.mainstay(t, "unlock", "--reason", "again"); !strings.Contains(out, "is there already: opened by on-call") {
+		t.Errorf("opened twice it says:\n%s", out)
 	}
-	if err := gate.Close(t.Context(), client, ownNamespace, t.Output()); err != nil {
-		t.Fatal(err)
-	}
+	l.mainstay(t, "lock")
 	l.judged(t, "web", false)
+	l.unlocked(t, replica, 0)
 
 	replica.stop()
 	<-replica.done
@@ -85,12 +122,13 @@ func TestLockedOutRunbook(t *testing.T) {
 	}
 	l.judged(t, "web", false)
 
-	l.run(t, "The same with")
+	l.runAs(t, l.onCall, "The same with")
 	l.judged(t, "web", true)
 	returned := e.startReplica(t, options("returns"))
 	l.says(t, "somebody who left no name")
 	l.judged(t, "web", true)
-	l.run(t, "## Afterwards")
+	l.unlocked(t, returned, 1)
+	l.runAs(t, l.onCall, "## Afterwards")
 	l.judged(t, "web", false)
 	if err := e.client.Delete(t.Context(), rule); err != nil {
 		t.Fatal(err)
@@ -98,7 +136,7 @@ func TestLockedOutRunbook(t *testing.T) {
 	l.everythingDenied(t)
 	returned.stop()
 	<-returned.done
-	l.elsewhere(t, client)
+	l.elsewhere(t)
 }
 
 // everythingDenied: a rule that denies all that a rule can does not keep the gates shut,
@@ -118,6 +156,11 @@ func (l *lockedOut) everythingDenied(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	l.webhooks(t, "fail-everything.rules.mainstay.dev")
+	if _, err := client.AdmissionregistrationV1().ValidatingWebhookConfigurations().Patch(t.Context(), gate.ConfigurationName, types.MergePatchType,
+		[]byte(`{"webhooks":[]}`), metav1.PatchOptions{}); err != nil {
+		t.Errorf("a rule denies that the webhooks are removed: %v", err)
+	}
 	ctx, cancel := context.WithTimeout(t.Context(), 8*time.Second)
 	defer cancel()
 	err = gate.Open(ctx, client, gate.Opening{Namespace: "mainstay", Reason: "INC-4711", Out: t.Output()})
@@ -135,22 +178,34 @@ func (l *lockedOut) everythingDenied(t *testing.T) {
 
 // elsewhere: a record that no controller of this Mainstay reads keeps nothing open, and
 // whoever opens the gates hears of it.
-func (l *lockedOut) elsewhere(t *testing.T, client kubernetes.Interface) {
+func (l *lockedOut) elsewhere(t *testing.T) {
 	t.Helper()
-	none := admissionregistrationv1.SideEffectClassNone
-	config := &admissionregistrationv1.ValidatingWebhookConfiguration{ObjectMeta: metav1.ObjectMeta{Name: gate.ConfigurationName}}
-	entries := func(entries ...admissionregistrationv1.ValidatingWebhook) {
-		edit(t, l.env, config, func(c *admissionregistrationv1.ValidatingWebhookConfiguration) { c.Webhooks = entries })
+	client, err := kubernetes.NewForConfig(l.Config())
+	if err != nil {
+		t.Fatal(err)
 	}
-	entries(admissionregistrationv1.ValidatingWebhook{
-		Name: gate.OpenEntry, SideEffects: &none, AdmissionReviewVersions: []string{"v1"},
-		ClientConfig: admissionregistrationv1.WebhookClientConfig{Service: &admissionregistrationv1.ServiceReference{Namespace: "elsewhere", Name: "mainstay"}},
-	})
-	err := gate.Open(t.Context(), client, gate.Opening{Namespace: ownNamespace, Reason: "INC-4711", Out: t.Output()})
+	l.webhooks(t, gate.OpenEntry)
+	err = gate.Open(t.Context(), client, gate.Opening{Namespace: ownNamespace, Reason: "INC-4711", Out: t.Output()})
 	if err == nil || !strings.Contains(err.Error(), "Once more, with --namespace elsewhere") {
 		t.Errorf("a Mainstay of another namespace: %v", err)
 	}
-	entries()
+	l.webhooks(t)
+}
+
+// webhooks has the webhook configuration have entries that are asked about nothing, and lead
+// to a Mainstay of namespace elsewhere.
+func (l *lockedOut) webhooks(t *testing.T, names ...string) {
+	t.Helper()
+	config := &admissionregistrationv1.ValidatingWebhookConfiguration{ObjectMeta: metav1.ObjectMeta{Name: gate.ConfigurationName}}
+	edit(t, l.env, config, func(c *admissionregistrationv1.ValidatingWebhookConfiguration) {
+		c.Webhooks = nil
+		for _, name := range names {
+			c.Webhooks = append(c.Webhooks, admissionregistrationv1.ValidatingWebhook{
+				Name: name, SideEffects: new(admissionregistrationv1.SideEffectClassNone), AdmissionReviewVersions: []string{"v1"},
+				ClientConfig: admissionregistrationv1.WebhookClientConfig{Service: &admissionregistrationv1.ServiceReference{Namespace: "elsewhere", Name: "mainstay"}},
+			})
+		}
+	})
 }
 
 // commands are those of the page, by the beginning of the paragraph before them.
@@ -179,14 +234,52 @@ func (l *lockedOut) commands(t *testing.T) map[string][]string {
 	return steps
 }
 
-// run executes the commands below the paragraph that begins like that.
+// run executes the commands below the paragraph that begins like that, as the cluster's
+// administrator.
 func (l *lockedOut) run(t *testing.T, paragraph string) {
 	t.Helper()
+	l.runAs(t, l.Kubeconfig(), paragraph)
+}
+
+func (l *lockedOut) runAs(t *testing.T, kubeconfig, paragraph string) {
+	t.Helper()
 	for _, command := range l.commandsOf(t, paragraph) {
-		if out, err := l.Kubectl(t.Context(), words(t, command)...); err != nil {
+		if out, err := l.Kubectl(t.Context(), append(words(t, command), "--kubeconfig", kubeconfig)...); err != nil {
 			t.Fatalf("%s: %v\n%s", command, err, out)
 		}
 	}
+}
+
+// mainstay runs the program as who is on call, and returns what it printed.
+func (l *lockedOut) mainstay(t *testing.T, args ...string) string {
+	t.Helper()
+	path, err := program()
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := exec.CommandContext(t.Context(), path, append(args, "--kubeconfig", l.onCall)...).CombinedOutput()
+	if err != nil {
+		t.Fatalf("mainstay %s: %v\n%s", strings.Join(args, " "), err, out)
+	}
+	return string(out)
+}
+
+// unlocked waits until a replica's metric says whether all gates are open.
+func (l *lockedOut) unlocked(t *testing.T, r *replica, want float64) {
+	t.Helper()
+	eventually(t, takeUp, func(context.Context) (bool, string) {
+		families, err := r.registry.Gather()
+		if err != nil {
+			return false, err.Error()
+		}
+		for _, family := range families {
+			if family.GetName() == "mainstay_unlocked" {
+				got := family.GetMetric()[0].GetGauge().GetValue()
+				return got == want, fmt.Sprintf("mainstay_unlocked is %v", got)
+			}
+		}
+		return false, "there is no mainstay_unlocked"
+	})
 }
 
 // commandsOf are those below the paragraph that begins like that.

@@ -140,18 +140,19 @@ func (e *env) newManager(opts manager.Options) (ctrlmanager.Manager, *prometheus
 
 // replica is one running manager.
 type replica struct {
-	stop context.CancelFunc
-	done chan error
+	registry *prometheus.Registry
+	stop     context.CancelFunc
+	done     chan error
 }
 
 func (e *env) startReplica(t *testing.T, opts manager.Options) *replica {
 	t.Helper()
-	mgr, _, err := e.newManager(opts)
+	mgr, registry, err := e.newManager(opts)
 	if err != nil {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
-	r := &replica{stop: cancel, done: make(chan error, 1)}
+	r := &replica{registry: registry, stop: cancel, done: make(chan error, 1)}
 	ended := make(chan struct{})
 	go func() {
 		r.done <- mgr.Start(ctx)
@@ -257,6 +258,11 @@ func (e *env) kubeconfig(t *testing.T) string {
 	if err != nil {
 		t.Fatal(err)
 	}
+	return writeKubeconfig(t, cfg)
+}
+
+func writeKubeconfig(t *testing.T, cfg *rest.Config) string {
+	t.Helper()
 	path := filepath.Join(t.TempDir(), "kubeconfig")
 	if err := cluster.WriteKubeconfig(path, cfg); err != nil {
 		t.Fatal(err)

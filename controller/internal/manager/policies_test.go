@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -203,38 +202,6 @@ func TestDenialNamesTheRuleAndEndsWithIt(t *testing.T) {
 	}
 	gone(t, shared, "mainstay-cr-deny", "mainstay-recovery-cr-deny")
 	admitted(t, shared.client, configMap(ns, "a", "bad"))
-}
-
-// warnings are what an API server said beside its answers.
-type warnings struct {
-	mu   sync.Mutex
-	text []string
-}
-
-func (w *warnings) HandleWarningHeader(_ int, _, text string) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.text = append(w.text, text)
-}
-
-func TestWarningAdmitsAndSaysSo(t *testing.T) {
-	t.Parallel()
-	ns := testNamespace(t, "warn")
-	r := noBad(t, "warn").Actions(admissionregistrationv1.Warn, admissionregistrationv1.Audit).Obj()
-	shared.create(t, r)
-	heard := &warnings{}
-	cfg := shared.Config()
-	cfg.WarningHandler = heard
-	c := shared.clientOf(t, cfg)
-	eventually(t, takeUp, func(ctx context.Context) (bool, string) {
-		if err := tries(ctx, c, configMap(ns, "a", "bad")); err != nil {
-			t.Fatalf("a rule that warns refuses: %v", err)
-		}
-		heard.mu.Lock()
-		defer heard.mu.Unlock()
-		text := strings.Join(heard.text, "\n")
-		return strings.Contains(text, "ClusterRule warn: bad is not allowed (kubectl describe clusterrule warn)"), text
-	})
 }
 
 func TestExceptionAdmitsUntilItExpires(t *testing.T) {

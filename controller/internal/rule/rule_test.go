@@ -153,6 +153,16 @@ func TestEvaluateNeverPanics(t *testing.T) {
 	if got.Outcome != v1alpha1.OutcomeError || !strings.HasPrefix(got.Message, "internal error: ") {
 		t.Errorf("without an object: %+v", got)
 	}
+	refers := clusterRule().Refer("pods", "v1", "Pod").Validate("refs.pods.size() == 1", "")
+	got = compile(t, refers).EvaluateRequest(t.Context(), rule.RequestInput{
+		Request: &rule.Request{}, Refs: lister(func(rule.Reference, string) (expr.List, error) { panic("a list is broken") }),
+	})
+	if got.Outcome != v1alpha1.OutcomeError || !strings.HasSuffix(got.Message, "internal error: a list is broken") {
+		t.Errorf("a list that panics: %+v", got)
+	}
+	if got := compile(t, refers).EvaluateRequest(t.Context(), rule.RequestInput{}); got.Outcome != v1alpha1.OutcomeError {
+		t.Errorf("without a request: %+v", got)
+	}
 }
 
 func TestEvaluateEndsWithItsContext(t *testing.T) {
