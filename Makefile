@@ -53,6 +53,10 @@ oldest: ## Run the corpus and the program's suites on Kubernetes 1.34, the oldes
 	MAINSTAY_KUBERNETES=1.34 $(GO) run ./test/cluster/cmd/tool control-plane
 	MAINSTAY_KUBERNETES=1.34 $(GO) test -count 1 -timeout 30m -parallel 8 ./controller/internal/policy ./controller/internal/manager ./test/lockout
 
+# Builds cert-manager's controllers first, some minutes of two cores.
+cert-manager: binaries ## Try the component cert-manager with cert-manager's own controllers
+	$(GO) test -tags e2e -count 1 -timeout 20m ./test/certmanager
+
 bench: ## Run the benchmarks and write build/bench/*.json (RUNS=3)
 	@set -e; for dir in test/bench/*/; do \
 		if [ -f "$$dir/main.go" ]; then echo "$(GO) run ./$$dir"; $(GO) run "./$$dir" -runs $(or $(RUNS),3) -out build/bench; fi; \
@@ -167,4 +171,4 @@ gen=$(call tool,controller-gen); \
 "$$gen" rbac:roleName=mainstay paths=$(INTERNAL) output:rbac:dir=$(3)
 endef
 
-.PHONY: help build demo test fuzz oldest bench e2e drill real verify image generate generated overlays lint fmt binaries e2e-binaries e2e-packages cluster clean
+.PHONY: help build demo test fuzz oldest cert-manager bench e2e drill real verify image generate generated overlays lint fmt binaries e2e-binaries e2e-packages cluster clean
