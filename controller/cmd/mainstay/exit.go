@@ -44,8 +44,7 @@ func usageError(cmd *cobra.Command, err error) error {
 
 // exitCode of an error: 1 where nothing else was said.
 func exitCode(err error) int {
-	var exit *exitError
-	if errors.As(err, &exit) {
+	if exit, ok := errors.AsType[*exitError](err); ok {
 		return exit.code
 	}
 	return 1

@@ -215,10 +215,9 @@ func (e *Executor) create(ctx context.Context, claim Claim, dryRun bool) (*v1alp
 // finish writes the final phase, unless somebody else wrote one: the update
 // carries the resourceVersion that was read, and a final phase is never left.
 func (e *Executor) finish(ctx context.Context, iv *v1alpha1.Intervention, phase v1alpha1.Phase, message string) error {
-	now := metav1.NewTime(e.clock.Now())
 	iv.Status.Phase = phase
 	iv.Status.Message = status.Truncate(message)
-	iv.Status.CompletedAt = &now
+	iv.Status.CompletedAt = new(metav1.NewTime(e.clock.Now()))
 	if err := e.client.Status().Update(ctx, iv); err != nil {
 		return fmt.Errorf("record the result of intervention %s: %w", iv.Name, err)
 	}

@@ -210,10 +210,7 @@ func (w *world) evaluate(compiled *rule.Rule, obj *object, c *Checker) (*rule.Fi
 			return nil, err
 		}
 	}
-	var labels map[string]string
-	if namespace != nil {
-		labels = (&unstructured.Unstructured{Object: namespace}).GetLabels()
-	}
+	labels := (&unstructured.Unstructured{Object: namespace}).GetLabels()
 	if !compiled.MatchesObject(obj.resource, obj.Unstructured, labels) {
 		return nil, nil //nolint:nilnil // the rule is not about it
 	}

@@ -182,9 +182,6 @@ func (o *objects) namespaceOf(obj *object) map[string]any {
 // namespaceLabels are those of an object's Namespace.
 func (o *objects) namespaceLabels(obj *object) map[string]string {
 	namespace := unstructured.Unstructured{Object: o.namespaceOf(obj)}
-	if namespace.Object == nil {
-		return nil
-	}
 	return namespace.GetLabels()
 }
 

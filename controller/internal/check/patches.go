@@ -1,6 +1,7 @@
 package check
 
 import (
+	"cmp"
 	"fmt"
 	"regexp"
 	"slices"
@@ -95,7 +96,7 @@ func (r *run) patches(patches []render.Patch) {
 			})
 		case len(e.matched) == 0:
 			report(PatchMatchesNothing, v1alpha1.SeverityHigh, "",
-				fmt.Sprintf("%s matches no object: target %s%s", e, orNone(e.Target), hint(e)))
+				fmt.Sprintf("%s matches no object: target %s%s", e, cmp.Or(e.Target, "(none)"), hint(e)))
 		case len(e.changes) == 0:
 			report(PatchChangesNothing, v1alpha1.SeverityMedium, "",
 				fmt.Sprintf("%s changes nothing of %s: what it sets is there already", e, some(e.matched)))
@@ -118,13 +119,6 @@ func hint(e *entry) string {
 		return "; flux-operator applies it without a word"
 	}
 	return "; kustomize passes it over without a word"
-}
-
-func orNone(target string) string {
-	if target == "" {
-		return "(none)"
-	}
-	return target
 }
 
 // byIndex are the arguments that a JSON patch replaced by their place, as

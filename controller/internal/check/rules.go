@@ -54,11 +54,9 @@ func (r *run) rules(ctx context.Context, set Set) error {
 // invalid reports a rule of the render that does not compile.
 func (r *run) invalid(given *Rule, err error) {
 	for _, obj := range r.objects.all {
-		if obj.GetKind() != given.key.Kind || obj.GetName() != given.key.Name || !ours(obj.Unstructured) ||
-			given.key.Kind == rule.KindRule && obj.GetNamespace() != given.key.Namespace {
-			continue
+		if r.isRule(obj, given.key) {
+			r.of(obj, everything, Finding{Check: RuleInvalid, Severity: v1alpha1.SeverityHigh, Message: err.Error()})
 		}
-		r.of(obj, everything, Finding{Check: RuleInvalid, Severity: v1alpha1.SeverityHigh, Message: err.Error()})
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
+	"k8s.io/utils/ptr"
 
 	"github.com/mainstay-dev/mainstay/controller/api/v1alpha1"
 	"github.com/mainstay-dev/mainstay/controller/internal/rule"
@@ -24,7 +25,7 @@ func lessEnforced(was, is *v1alpha1.RuleSpec) []weakening {
 	if before, after := actionsOf(was), actionsOf(is); gentleness(after) > gentleness(before) {
 		out = append(out, weakening{field: "spec.validationActions", was: before, is: after})
 	}
-	if before, after := failurePolicyOf(was), failurePolicyOf(is); before == admissionregistrationv1.Fail && after == admissionregistrationv1.Ignore {
+	if before, after := ptr.Deref(was.FailurePolicy, admissionregistrationv1.Fail), ptr.Deref(is.FailurePolicy, admissionregistrationv1.Fail); before == admissionregistrationv1.Fail && after == admissionregistrationv1.Ignore {
 		out = append(out, weakening{field: "spec.failurePolicy", was: string(before), is: string(after)})
 	}
 	return out
@@ -52,11 +53,4 @@ func actionsOf(spec *v1alpha1.RuleSpec) string {
 func gentleness(actions string) int {
 	first, _, _ := strings.Cut(actions, ", ")
 	return slices.Index([]string{string(admissionregistrationv1.Deny), string(admissionregistrationv1.Warn), string(admissionregistrationv1.Audit)}, first)
-}
-
-func failurePolicyOf(spec *v1alpha1.RuleSpec) admissionregistrationv1.FailurePolicyType {
-	if spec.FailurePolicy == nil {
-		return admissionregistrationv1.Fail
-	}
-	return *spec.FailurePolicy
 }

@@ -9,6 +9,7 @@ import (
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/selection"
 	"k8s.io/apimachinery/pkg/util/sets"
+	"k8s.io/utils/ptr"
 
 	"github.com/mainstay-dev/mainstay/controller/api/v1alpha1"
 )
@@ -139,10 +140,7 @@ func includes(pattern, other string) bool {
 }
 
 func scope(r admissionregistrationv1.NamedRuleWithOperations) admissionregistrationv1.ScopeType {
-	if r.Scope == nil {
-		return admissionregistrationv1.AllScopes
-	}
-	return *r.Scope
+	return ptr.Deref(r.Scope, admissionregistrationv1.AllScopes)
 }
 
 // resource is one of each in a few words.

@@ -9,6 +9,7 @@ import (
 	policyv1 "k8s.io/api/policy/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/util/version"
+	"k8s.io/utils/ptr"
 
 	"github.com/mainstay-dev/mainstay/controller/api/v1alpha1"
 	"github.com/mainstay-dev/mainstay/controller/internal/flux"
@@ -36,9 +37,9 @@ func (r *run) workloads(typed map[*object]runtime.Object) []*workload {
 	for _, obj := range r.objects.all {
 		switch of := typed[obj].(type) {
 		case *appsv1.Deployment:
-			out = append(out, &workload{object: obj, deployment: of, template: &of.Spec.Template, replicas: orOne(of.Spec.Replicas)})
+			out = append(out, &workload{object: obj, deployment: of, template: &of.Spec.Template, replicas: ptr.Deref(of.Spec.Replicas, 1)})
 		case *appsv1.StatefulSet:
-			out = append(out, &workload{object: obj, set: of, template: &of.Spec.Template, replicas: orOne(of.Spec.Replicas)})
+			out = append(out, &workload{object: obj, set: of, template: &of.Spec.Template, replicas: ptr.Deref(of.Spec.Replicas, 1)})
 		}
 	}
 	for _, w := range out {
@@ -47,13 +48,6 @@ func (r *run) workloads(typed map[*object]runtime.Object) []*workload {
 		r.probe(w)
 	}
 	return out
-}
-
-func orOne(replicas *int32) int32 {
-	if replicas == nil {
-		return 1
-	}
-	return *replicas
 }
 
 // scaled are the workloads that a HorizontalPodAutoscaler sets the replicas of.

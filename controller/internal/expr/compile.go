@@ -52,9 +52,7 @@ func (p place) mistake(kind Kind, value, message string) *Error {
 
 // compilation is the compiling of one Source.
 type compilation struct {
-	requestsOnly        bool
-	noRefsInMessages    bool
-	noRightsOfOthers    bool
+	source              *Source
 	plain               *cel.Env
 	matchEnvs, ruleEnvs environments
 	variablesType       *apiservercel.DeclType
@@ -64,13 +62,12 @@ type compilation struct {
 
 func (c *Compiler) compile(source *Source) (*Program, Errors) {
 	work := &compilation{
-		requestsOnly:  source.RequestsOnly,
+		source:        source,
 		plain:         c.plain,
 		matchEnvs:     c.matchEnvs,
 		variablesType: apiservercel.NewObjectType(variablesTypeName, map[string]*apiservercel.DeclField{}),
 		reads:         newReads(source.Refs, c.base.HasFunction),
 	}
-	work.noRefsInMessages, work.noRightsOfOthers = source.NoRefsInMessages, source.NoRightsOfOthers
 	if source.RequestsOnly {
 		work.matchEnvs = c.requestEnvs
 	}
@@ -236,7 +233,7 @@ func (w *compilation) follow(at place, text string, checked *cel.Ast) *Error {
 	if id, refused := patterns(native); refused {
 		return mistakeAt(id, fmt.Sprintf("the regular expression is too large: with its repeats it has more than %d parts", maxPattern))
 	}
-	if w.noRightsOfOthers && len(w.reads.rightsUses) > 0 {
+	if w.source.NoRightsOfOthers && len(w.reads.rightsUses) > 0 {
 		return mistakeAt(w.reads.rightsUses[0], rightsOfOthers)
 	}
 	if at.variable != "" {
@@ -248,7 +245,7 @@ func (w *compilation) follow(at place, text string, checked *cel.Ast) *Error {
 	if len(w.reads.variablesUses) > 0 {
 		return mistakeAt(w.reads.variablesUses[0], variablesWhole)
 	}
-	if at.field == "messageExpression" && w.noRefsInMessages && len(w.reads.refUses) > 0 {
+	if at.field == "messageExpression" && w.source.NoRefsInMessages && len(w.reads.refUses) > 0 {
 		return mistakeAt(w.reads.refUses[0], refsInMessage)
 	}
 	for _, use := range w.reads.requestUses {
@@ -261,7 +258,7 @@ func (w *compilation) follow(at place, text string, checked *cel.Ast) *Error {
 		default:
 			continue
 		}
-		if w.requestsOnly {
+		if w.source.RequestsOnly {
 			w.reads.requestOnly[strings.TrimSuffix("request."+use.field, ".")] = true
 			continue
 		}

@@ -108,13 +108,7 @@ func (p *Program) evaluation(ctx context.Context, in Input) *evaluation {
 		program: p,
 		in:      in,
 		current: -1,
-		limits:  limits{conditions: celconfig.RuntimeCELCostBudgetMatchConditions, rule: celconfig.RuntimeCELCostBudget},
 	}
-}
-
-// limits are the cost budgets of one evaluation.
-type limits struct {
-	conditions, rule int64
 }
 
 // evaluation is one run of a program. It is the activation that expressions
@@ -124,7 +118,6 @@ type evaluation struct {
 
 	program *Program
 	in      Input
-	limits  limits
 
 	request, namespace map[string]any
 	variables, refs    *record
@@ -157,7 +150,7 @@ func (e *evaluation) judge() Result {
 		return Result{Matches: err != nil, Err: err}
 	}
 	result := Result{Matches: true}
-	budget := e.limits.rule
+	budget := int64(celconfig.RuntimeCELCostBudget)
 	for i := range e.program.validations {
 		step := &e.program.validations[i]
 		val, failure, err := e.run(step, &budget)
@@ -217,7 +210,7 @@ func (e *evaluation) matches() (bool, error) {
 	if len(e.program.conditions) == 0 {
 		return true, nil
 	}
-	budget := e.limits.conditions
+	budget := int64(celconfig.RuntimeCELCostBudgetMatchConditions)
 	matches := true
 	var failures mistakes
 	for i := range e.program.conditions {
@@ -295,8 +288,7 @@ func causeOf(ctx context.Context, failure error) error {
 // explained is an expression's failure, with the limit that it exceeded where
 // that is the cause.
 func explained(failure error) error {
-	var cancelled interpreter.EvalCancelledError
-	if errors.As(failure, &cancelled) && cancelled.Cause == interpreter.CostLimitExceeded {
+	if cancelled, ok := errors.AsType[interpreter.EvalCancelledError](failure); ok && cancelled.Cause == interpreter.CostLimitExceeded {
 		return fmt.Errorf("%w: the limit of %d for one expression was exceeded", ErrOutOfBudget, celconfig.PerCallLimit)
 	}
 	return failure

@@ -42,17 +42,12 @@ func (l List) Replaced(i int, object map[string]any) List {
 
 // Inserted is a list with one more object, at i.
 func (l List) Inserted(i int, object map[string]any) List {
-	values := make([]ref.Val, 0, len(l.values)+1)
-	values = append(values, l.values[:i]...)
-	values = append(values, valueOf(object))
-	return listWith(append(values, l.values[i:]...))
+	return listWith(slices.Concat(l.values[:i], []ref.Val{valueOf(object)}, l.values[i:]))
 }
 
 // Removed is a list without the object at i.
 func (l List) Removed(i int) List {
-	values := make([]ref.Val, 0, len(l.values)-1)
-	values = append(values, l.values[:i]...)
-	return listWith(append(values, l.values[i+1:]...))
+	return listWith(slices.Concat(l.values[:i], l.values[i+1:]))
 }
 
 func (l List) value() ref.Val {

@@ -58,8 +58,7 @@ func join(a, b places) places {
 	case a.elem == nil:
 		joined.elem = b.elem
 	case b.elem != nil && a.elem != b.elem:
-		both := join(*a.elem, *b.elem)
-		joined.elem = &both
+		joined.elem = new(join(*a.elem, *b.elem))
 	}
 	return joined
 }

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"strings"
 
 	"github.com/google/cel-go/cel"
 	"github.com/google/cel-go/common"
@@ -268,20 +269,12 @@ func labelOf(set map[string]any, name string) (string, bool, error) {
 // plainKey is true for label keys that are valid at a glance, as nearly all
 // are: the full check is twenty times as expensive.
 func plainKey(key string) bool {
-	prefix, name := "", key
-	for i := range len(key) {
-		if key[i] == '/' {
-			prefix, name = key[:i], key[i+1:]
-			break
-		}
+	prefix, name, prefixed := strings.Cut(key, "/")
+	if !prefixed {
+		return key != "" && plainValue(key)
 	}
-	if name == "" || !plainValue(name) {
-		return false
-	}
-	if prefix == "" {
-		return len(name) == len(key)
-	}
-	if len(prefix) > 63 || !lowerOrDigit(prefix[0]) || !lowerOrDigit(prefix[len(prefix)-1]) {
+	if name == "" || !plainValue(name) ||
+		prefix == "" || len(prefix) > 63 || !lowerOrDigit(prefix[0]) || !lowerOrDigit(prefix[len(prefix)-1]) {
 		return false
 	}
 	for i := range len(prefix) {
@@ -333,8 +326,7 @@ func (c *costs) CallCost(function, overloadID string, args []ref.Val, result ref
 	if err != nil {
 		return nil
 	}
-	cost := 1 + selectorCost(selector)
-	return &cost
+	return new(1 + selectorCost(selector))
 }
 
 func selectorCost(v any) uint64 {

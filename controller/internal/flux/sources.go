@@ -58,10 +58,8 @@ func readCondition(o *unstructured.Unstructured, kind string) condition {
 		}
 		status, _ := c["status"].(string)
 		at, _ := c["lastTransitionTime"].(string)
-		since, err := time.Parse(time.RFC3339, at)
-		if err != nil {
-			since = time.Time{}
-		}
+		// The zero time says that it is not known since when.
+		since, _ := time.Parse(time.RFC3339, at)
 		return condition{status: metav1.ConditionStatus(status), since: since}
 	}
 	return condition{}

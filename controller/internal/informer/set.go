@@ -283,10 +283,7 @@ func (s *Set) settle() []schema.GroupVersionResource {
 	merged := Wants{}
 	for _, wants := range s.wants {
 		for gvr, mask := range wants {
-			if have, ok := merged[gvr]; ok {
-				mask = have.Union(mask)
-			}
-			merged[gvr] = mask
+			merged[gvr] = merged[gvr].Union(mask)
 		}
 	}
 	var changed []schema.GroupVersionResource

@@ -5,6 +5,8 @@ import (
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+
+	"github.com/mainstay-dev/mainstay/controller/internal/rule"
 )
 
 // Phase says whether the objects of a kind can be read.
@@ -30,15 +32,8 @@ type State struct {
 	Message string
 }
 
-// Resource is one resource that the API server serves and that can be listed
-// and watched.
-type Resource struct {
-	schema.GroupVersionResource
-	Kind       string
-	Namespaced bool
-	// Preferred is true for the version that the API server prefers.
-	Preferred bool
-}
+// Resource is what the API server serves requests about.
+type Resource = rule.APIResource
 
 // readerLabel is the label of the ClusterRoles that the package aggregates
 // into what Mainstay may read.

@@ -44,7 +44,7 @@ type Move struct {
 	// Attempt is 1 plus the highest attempt in the history on the same pod.
 	Attempt int32
 
-	// Why the move is made: a sentence of at most 1024 characters.
+	// Why the move is made: a sentence.
 	Why string
 }
 

@@ -8,6 +8,7 @@ import (
 
 	coordinationv1 "k8s.io/api/coordination/v1"
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/utils/ptr"
 
 	"github.com/mainstay-dev/mainstay/controller/api/v1alpha1"
 )
@@ -159,10 +160,7 @@ func (l lease) among(pods []*corev1.Pod) []*corev1.Pod {
 
 // identity of a Lease's holder; empty when it is free.
 func identity(l *coordinationv1.Lease) string {
-	if l.Spec.HolderIdentity == nil {
-		return ""
-	}
-	return *l.Spec.HolderIdentity
+	return ptr.Deref(l.Spec.HolderIdentity, "")
 }
 
 // held says whether a Lease was renewed within its own duration.

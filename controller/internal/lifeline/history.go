@@ -139,10 +139,7 @@ func endOf(iv *v1alpha1.Intervention) time.Time {
 // and when the next may be made; zero time when it may be made now. Refused
 // ones count in a dry run only: there they are what is bounded.
 func (r record) budget(heal v1alpha1.Heal, dryRun bool, now time.Time) (spent int, frees time.Time) {
-	limit := int(heal.MaxEvictionsPerHour)
-	if limit == 0 {
-		limit = defaultBudget
-	}
+	limit := int(cmp.Or(heal.MaxEvictionsPerHour, defaultBudget))
 	var made []time.Time
 	for _, iv := range r {
 		if refused(iv) && !dryRun {

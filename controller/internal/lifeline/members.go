@@ -10,6 +10,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/utils/ptr"
 
 	"github.com/mainstay-dev/mainstay/controller/api/v1alpha1"
 )
@@ -116,7 +117,7 @@ func findMembers(s Snapshot, nodes map[string]*corev1.Node) ([]*member, error) {
 }
 
 func deploymentMember(d *appsv1.Deployment) *member {
-	desired := replicasOf(d.Spec.Replicas)
+	desired := ptr.Deref(d.Spec.Replicas, 1)
 	return &member{
 		kind:     kindDeployment,
 		meta:     &d.ObjectMeta,
@@ -133,7 +134,7 @@ func statefulSetMember(s *appsv1.StatefulSet) *member {
 	return &member{
 		kind:     kindStatefulSet,
 		meta:     &s.ObjectMeta,
-		desired:  replicasOf(s.Spec.Replicas),
+		desired:  ptr.Deref(s.Spec.Replicas, 1),
 		template: &s.Spec.Template,
 		claims:   len(s.Spec.VolumeClaimTemplates) > 0,
 		rollout:  s.Status.ObservedGeneration < s.Generation || rollsOut(s),
@@ -149,15 +150,7 @@ func rollsOut(s *appsv1.StatefulSet) bool {
 		return false
 	}
 	return s.Status.UpdateRevision != s.Status.CurrentRevision ||
-		s.Status.Replicas > 0 && s.Status.UpdatedReplicas < replicasOf(s.Spec.Replicas)
-}
-
-// replicasOf is the number of replicas with the API's default.
-func replicasOf(replicas *int32) int32 {
-	if replicas == nil {
-		return 1
-	}
-	return *replicas
+		s.Status.Replicas > 0 && s.Status.UpdatedReplicas < ptr.Deref(s.Spec.Replicas, 1)
 }
 
 // podsByWorkload maps the UID of each member to its pods, sorted by name. A

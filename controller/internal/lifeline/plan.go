@@ -19,9 +19,6 @@ const (
 	// pollTrouble is how often a decision is made again that hangs on time
 	// passing: Leases expire without any object changing.
 	pollTrouble = 10 * time.Second
-
-	// maxWhy is the limit of an Intervention's spec.reason, in characters.
-	maxWhy = 1024
 )
 
 // Plan decides the one next move that makes a Lifeline survive more, from the
@@ -171,8 +168,8 @@ func (p *picture) common(nodes []*corev1.Node) []domain {
 	return out
 }
 
-// relocation is one way to move a replica: its number among the ready ones and
-// the node that would do.
+// relocation is one possible move: a replica, the node that would do, and how many
+// domains' loss stops the member then.
 type relocation struct {
 	replica replica
 	to      *corev1.Node
@@ -269,7 +266,7 @@ func (p *picture) consider(m *member, s Snapshot, past record) Decision {
 			Workload:  m.workload(),
 			Evidence:  evidence,
 			Attempt:   past.nextAttempt(pod.UID),
-			Why:       shorten(reason, maxWhy),
+			Why:       reason,
 		},
 	}
 }
@@ -345,13 +342,4 @@ func describe(domains []domain) string {
 		out = append(out, d.String())
 	}
 	return names(out)
-}
-
-// shorten cuts a text to a number of characters.
-func shorten(text string, limit int) string {
-	runes := []rune(text)
-	if len(runes) <= limit {
-		return text
-	}
-	return string(runes[:limit-1]) + "…"
 }

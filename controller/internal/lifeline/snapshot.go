@@ -74,8 +74,7 @@ type Verdict struct {
 
 // Apply writes the verdict's fields of a status, without conditions.
 func (v Verdict) Apply(status *v1alpha1.LifelineStatus) {
-	survives := v.Survives
-	status.Survives = &survives
+	status.Survives = new(v.Survives)
 	status.Weakest = v.Weakest.DeepCopy()
 	status.Domains = v.Domains
 	status.Members = v.Members

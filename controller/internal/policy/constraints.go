@@ -34,8 +34,7 @@ func constraintsOf(r *rule.Rule) *admissionregistrationv1.MatchResources {
 func scoped(entries []admissionregistrationv1.NamedRuleWithOperations) []admissionregistrationv1.NamedRuleWithOperations {
 	for i := range entries {
 		if entries[i].Scope == nil {
-			all := admissionregistrationv1.AllScopes
-			entries[i].Scope = &all
+			entries[i].Scope = new(admissionregistrationv1.AllScopes)
 		}
 	}
 	return entries
@@ -47,8 +46,7 @@ func namespacedOnly(entries []admissionregistrationv1.NamedRuleWithOperations) [
 		if *entry.Scope == admissionregistrationv1.ClusterScope {
 			continue
 		}
-		scope := admissionregistrationv1.NamespacedScope
-		entry.Scope = &scope
+		entry.Scope = new(admissionregistrationv1.NamespacedScope)
 		out = append(out, entry)
 	}
 	return out

@@ -6,6 +6,7 @@ import (
 
 	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/utils/ptr"
 
 	"github.com/mainstay-dev/mainstay/controller/api/v1alpha1"
 	"github.com/mainstay-dev/mainstay/controller/internal/rule"
@@ -131,8 +132,5 @@ func LabelsOf(key rule.Key) map[string]string {
 }
 
 func failurePolicyOf(r *rule.Rule) admissionregistrationv1.FailurePolicyType {
-	if policy := r.Spec().FailurePolicy; policy != nil {
-		return *policy
-	}
-	return admissionregistrationv1.Fail
+	return ptr.Deref(r.Spec().FailurePolicy, admissionregistrationv1.Fail)
 }

@@ -54,9 +54,9 @@ type WebhookOptions struct {
 // what was made of each rule.
 type Webhooks struct {
 	Entries []admissionregistrationv1.ValidatingWebhook
-	// Of has the names of a rule's entries. A rule without any matches nothing
+	// Of has the name of a rule's entry. A rule without one matches nothing
 	// that is served off the recovery path, or has no room.
-	Of map[rule.Key][]string
+	Of map[rule.Key]string
 	// NoRoom are the rules whose entry would make the configuration larger than
 	// an object may be, and Room is how many bytes of JSON it has left.
 	NoRoom sets.Set[rule.Key]
@@ -85,7 +85,7 @@ type entry struct {
 func CompileWebhooks(rules []*rule.Rule, opts WebhookOptions) *Webhooks {
 	rules = slices.DeleteFunc(slices.Clone(rules), func(r *rule.Rule) bool { return !NeedsWebhook(r) })
 	slices.SortFunc(rules, func(a, b *rule.Rule) int { return cmp.Compare(a.Key().String(), b.Key().String()) })
-	out := &Webhooks{Of: map[rule.Key][]string{}, NoRoom: sets.Set[rule.Key]{}}
+	out := &Webhooks{Of: map[rule.Key]string{}, NoRoom: sets.Set[rule.Key]{}}
 	entries := map[string][]*entry{}
 	for _, r := range rules {
 		asked := askedOf(r, opts.Served)
@@ -113,7 +113,7 @@ func CompileWebhooks(rules []*rule.Rule, opts WebhookOptions) *Webhooks {
 		out.Room -= size
 		out.Entries = append(out.Entries, webhook)
 		for _, key := range e.keys {
-			out.Of[key] = []string{e.name}
+			out.Of[key] = e.name
 		}
 	}
 	slices.SortFunc(out.Entries, func(a, b admissionregistrationv1.ValidatingWebhook) int { return cmp.Compare(a.Name, b.Name) })
@@ -266,7 +266,6 @@ func (e *entry) webhook(opts WebhookOptions) admissionregistrationv1.ValidatingW
 // gives up all of a Kustomization for one object that is refused.
 func ValidateWebhook(opts WebhookOptions) admissionregistrationv1.ValidatingWebhook {
 	all := matchAll()
-	scope := admissionregistrationv1.AllScopes
 	return webhook(gate.OpenEntry, admissionregistrationv1.Ignore, validateTimeout, opts.Client(ValidatePath), admissionregistrationv1.ValidatingWebhook{
 		NamespaceSelector: all.NamespaceSelector,
 		ObjectSelector:    all.ObjectSelector,
@@ -278,7 +277,7 @@ func ValidateWebhook(opts WebhookOptions) admissionregistrationv1.ValidatingWebh
 			Operations: []admissionregistrationv1.OperationType{admissionregistrationv1.Create, admissionregistrationv1.Update},
 			Rule: admissionregistrationv1.Rule{
 				APIGroups: []string{v1alpha1.GroupVersion.Group}, APIVersions: []string{v1alpha1.GroupVersion.Version},
-				Resources: []string{"clusterrules", "rules"}, Scope: &scope,
+				Resources: []string{"clusterrules", "rules"}, Scope: new(admissionregistrationv1.AllScopes),
 			},
 		}},
 	})
@@ -287,10 +286,10 @@ func ValidateWebhook(opts WebhookOptions) admissionregistrationv1.ValidatingWebh
 func webhook(name string, failure admissionregistrationv1.FailurePolicyType, timeout int32, client admissionregistrationv1.WebhookClientConfig,
 	out admissionregistrationv1.ValidatingWebhook,
 ) admissionregistrationv1.ValidatingWebhook {
-	equivalent, none := admissionregistrationv1.Equivalent, admissionregistrationv1.SideEffectClassNone
 	out.Name, out.ClientConfig = name, client
 	out.FailurePolicy, out.TimeoutSeconds = &failure, &timeout
-	out.MatchPolicy, out.SideEffects, out.AdmissionReviewVersions = &equivalent, &none, []string{"v1"}
+	out.MatchPolicy, out.SideEffects = new(admissionregistrationv1.Equivalent), new(admissionregistrationv1.SideEffectClassNone)
+	out.AdmissionReviewVersions = []string{"v1"}
 	return out
 }
 

@@ -131,8 +131,8 @@ func TestWebhookEntriesAskWhatTheRulesDo(t *testing.T) {
 			if diff := cmp.Diff(tc.want, asked(out.Entries)); diff != "" {
 				t.Errorf("asked (-want +got):\n%s", diff)
 			}
-			if got, want := len(out.Of[r.Key()]) > 0, len(tc.want) > 0; got != want {
-				t.Errorf("the rule has entries: %v, want %v", got, want)
+			if got, want := out.Of[r.Key()] != "", len(tc.want) > 0; got != want {
+				t.Errorf("the rule has an entry: %v, want %v", got, want)
 			}
 		})
 	}
@@ -206,7 +206,7 @@ func TestConfigurationHasRoomForEverybody(t *testing.T) {
 	rules = append(rules, tooLarge)
 	out := policy.CompileWebhooks(rules, webhookOptions())
 	for _, r := range rules[:3] {
-		if len(out.Of[r.Key()]) == 0 || out.NoRoom.Has(r.Key()) {
+		if out.Of[r.Key()] == "" || out.NoRoom.Has(r.Key()) {
 			t.Errorf("there is no room for %s", r.Key())
 		}
 	}

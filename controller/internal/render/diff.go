@@ -1,7 +1,7 @@
 package render
 
 import (
-	"path"
+	"maps"
 	"reflect"
 	"slices"
 	"strconv"
@@ -27,19 +27,10 @@ func walkDiff(pointer string, before, after any, out *[]Change) {
 		if !ok && before != nil || len(a)+len(b) == 0 {
 			break
 		}
-		keys := map[string]bool{}
-		for key := range a {
-			keys[key] = true
-		}
-		for key := range b {
-			keys[key] = true
-		}
-		sorted := make([]string, 0, len(keys))
-		for key := range keys {
-			sorted = append(sorted, key)
-		}
-		slices.Sort(sorted)
-		for _, key := range sorted {
+		all := map[string]any{}
+		maps.Copy(all, a)
+		maps.Copy(all, b)
+		for _, key := range slices.Sorted(maps.Keys(all)) {
 			walkDiff(pointer+"/"+escape(key), b[key], a[key], out)
 		}
 		return
@@ -131,6 +122,3 @@ func imageName(reference string) string {
 	}
 	return reference
 }
-
-// relative is a file that a kustomization in dir names, relative to the root.
-func relative(dir, name string) string { return path.Join(dir, name) }

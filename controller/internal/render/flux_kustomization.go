@@ -1,6 +1,7 @@
 package render
 
 import (
+	"cmp"
 	"strings"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -81,10 +82,7 @@ func ReadFluxKustomization(o *unstructured.Unstructured, origin Origin) FluxKust
 // qualified is namespace/name of what a Kustomization refers to, which is beside it
 // where no namespace is said.
 func (k *FluxKustomization) qualified(namespace, name string) string {
-	if namespace == "" {
-		namespace = k.Namespace
-	}
-	return namespace + "/" + name
+	return cmp.Or(namespace, k.Namespace) + "/" + name
 }
 
 // FluxKustomizations are those among the objects, in their order.

@@ -19,8 +19,7 @@ func addInstances(ctx context.Context, result *Result, top *built, opts Options)
 		}
 		at := top.places[i]
 		fail := func(err error, fields ...string) error {
-			var placed *Error
-			if errors.As(err, &placed) && placed.Origin.Path == at.origin.Path {
+			if placed, ok := errors.AsType[*Error](err); ok && placed.Origin.Path == at.origin.Path {
 				return err
 			}
 			origin := at.origin
@@ -49,21 +48,16 @@ func addInstances(ctx context.Context, result *Result, top *built, opts Options)
 		if err != nil {
 			return fail(err, "spec", "distribution", "version")
 		}
-		inst := Instance{
-			Origin: at.origin, Namespace: object.Object.GetNamespace(), Name: object.Object.GetName(),
-			Version: version, Distribution: opts.Distribution,
-		}
-		if err := renderInstance(ctx, result, in, inst, at, dist, opts.Limits); err != nil {
+		o := operator{spec: in.Spec, namespace: object.Object.GetNamespace(), name: object.Object.GetName(), version: version, dist: dist}
+		if err := renderInstance(ctx, result, o, at, opts.Limits); err != nil {
 			return fail(err, "spec")
 		}
-		result.Instances = append(result.Instances, inst)
 	}
 	return nil
 }
 
 // renderInstance builds the kustomization of one instance.
-func renderInstance(ctx context.Context, result *Result, in *fluxInstance, inst Instance, at place, dist *distribution, limits Limits) error {
-	o := operator{spec: in.Spec, namespace: inst.Namespace, name: inst.Name, version: inst.Version, dist: dist}
+func renderInstance(ctx context.Context, result *Result, o operator, at place, limits Limits) error {
 	k, files, err := o.kustomization()
 	if err != nil {
 		return err
@@ -78,14 +72,14 @@ func renderInstance(ctx context.Context, result *Result, in *fluxInstance, inst 
 		}
 	}
 	w := newWalk(ctx, t)
-	first := len(k.Patches) - len(in.Spec.Kustomize.Patches)
-	instance := inst.Namespace + "/" + inst.Name
+	first := len(k.Patches) - len(o.spec.Kustomize.Patches)
+	instance := o.namespace + "/" + o.name
 	w.reported = func(from *kustomization, list string, index int) (Origin, string, bool) {
 		origin := Origin{Path: at.origin.Path, Line: at.origin.Line, Instance: instance}
 		if from.dir != "." || list != "patches" || index < first {
 			return origin, "", false
 		}
-		own, comment := writtenAt(result.Patches, at, inst, in.Spec.Kustomize.Patches[index-first].Patch, index-first)
+		own, comment := writtenAt(result.Patches, at, o.name, o.spec.Kustomize.Patches[index-first].Patch, index-first)
 		own.Instance = instance
 		return own, comment, true
 	}
@@ -111,7 +105,7 @@ func renderInstance(ctx context.Context, result *Result, in *fluxInstance, inst 
 
 // writtenAt is where an inner patch is written, with its comment: in the
 // FluxInstance's own source, else in the patch that put it there.
-func writtenAt(patches []Patch, at place, inst Instance, text string, index int) (Origin, string) {
+func writtenAt(patches []Patch, at place, name, text string, index int) (Origin, string) {
 	origin := Origin{Path: at.origin.Path, Line: at.origin.Line}
 	if at.doc.node == nil {
 		return origin, ""
@@ -123,7 +117,7 @@ func writtenAt(patches []Patch, at place, inst Instance, text string, index int)
 	}
 	for _, p := range slices.Backward(patches) {
 		for _, c := range p.Changes {
-			if p.Origin.Instance == "" && strings.Contains(c.Target, "/FluxInstance ") && strings.HasSuffix(c.Target, inst.Name) &&
+			if p.Origin.Instance == "" && strings.Contains(c.Target, "/FluxInstance ") && strings.HasSuffix(c.Target, name) &&
 				within(c.Field, "/spec/kustomize/patches/"+i) {
 				return p.Origin, p.Comment
 			}

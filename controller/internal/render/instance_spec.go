@@ -1,6 +1,7 @@
 package render
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -167,12 +168,8 @@ func (s *instanceSpec) defaults() {
 	if len(s.Components) == 0 {
 		s.Components = install.MakeDefaultOptions().Components
 	}
-	if s.Cluster.Domain == "" {
-		s.Cluster.Domain = install.MakeDefaultOptions().ClusterDomain
-	}
-	if s.Cluster.TenantDefaultServiceAccount == "" {
-		s.Cluster.TenantDefaultServiceAccount = "default"
-	}
+	s.Cluster.Domain = cmp.Or(s.Cluster.Domain, install.MakeDefaultOptions().ClusterDomain)
+	s.Cluster.TenantDefaultServiceAccount = cmp.Or(s.Cluster.TenantDefaultServiceAccount, "default")
 	if s.Sharding != nil && s.Sharding.Key == "" {
 		s.Sharding.Key = "sharding.fluxcd.io/key"
 	}

@@ -2,8 +2,6 @@ package render
 
 import (
 	"bytes"
-	"errors"
-	"io"
 	"regexp"
 	"strconv"
 	"strings"
@@ -23,8 +21,7 @@ func documents(content []byte) []document {
 	var out []document
 	for decoder := yaml.NewDecoder(bytes.NewReader(content)); ; {
 		var doc yaml.Node
-		err := decoder.Decode(&doc)
-		if errors.Is(err, io.EOF) || err != nil {
+		if decoder.Decode(&doc) != nil {
 			return out
 		}
 		if len(doc.Content) == 0 || doc.Content[0].Kind != yaml.MappingNode {

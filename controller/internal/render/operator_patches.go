@@ -63,8 +63,7 @@ func (l *patchList) add(target types.Selector, ops ...op) {
 // patches are those of the installation, followed by the instance's own.
 func (o operator) patches(files map[string][]byte) ([]types.Patch, error) {
 	l := &patchList{}
-	node := ofKind("Deployment", "")
-	l.patches = append(l.patches, types.Patch{Path: "node-selector.yaml", Target: &node})
+	l.patches = append(l.patches, types.Patch{Path: "node-selector.yaml", Target: new(ofKind("Deployment", ""))})
 	o.basePatches(l)
 	if o.spec.Sharding != nil {
 		target := ofKind("Deployment", "("+strings.Join(o.sharded(), "|")+")")

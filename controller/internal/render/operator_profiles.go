@@ -48,8 +48,7 @@ func (o operator) sizePatches(l *patchList) {
 	if !ok {
 		return
 	}
-	all := ofKind("Deployment", "")
-	l.patches = append(l.patches, types.Patch{Target: &all, Patch: `apiVersion: apps/v1
+	l.patches = append(l.patches, types.Patch{Target: new(ofKind("Deployment", "")), Patch: `apiVersion: apps/v1
 kind: Deployment
 metadata:
   name: all

@@ -35,9 +35,8 @@ func (o operator) shard(name string) types.Kustomization {
 	}
 	persistent := o.spec.Sharding.Storage == "persistent"
 	l := &patchList{}
-	shared := ofKind("(Namespace|CustomResourceDefinition|ClusterRole|ClusterRoleBinding|ServiceAccount|NetworkPolicy|ResourceQuota)", "")
 	l.patches = append(l.patches, types.Patch{
-		Target: &shared,
+		Target: new(ofKind("(Namespace|CustomResourceDefinition|ClusterRole|ClusterRoleBinding|ServiceAccount|NetworkPolicy|ResourceQuota)", "")),
 		Patch:  "apiVersion: v1\nkind: all\nmetadata:\n  name: all\n$patch: delete\n",
 	})
 	for _, component := range o.sharded() {

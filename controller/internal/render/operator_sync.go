@@ -2,6 +2,7 @@ package render
 
 import (
 	"bytes"
+	"cmp"
 	"fmt"
 	"strings"
 	"time"
@@ -12,15 +13,8 @@ import (
 // sync is the source and the Kustomization that follow a repository.
 func (o operator) sync(files map[string][]byte) ([]byte, error) {
 	s := o.spec.Sync
-	name := s.Name
-	if name == "" {
-		name = o.namespace
-	}
-	interval := s.Interval
-	if interval == "" {
-		interval = "1m"
-	}
-	every, err := time.ParseDuration(interval)
+	name := cmp.Or(s.Name, o.namespace)
+	every, err := time.ParseDuration(cmp.Or(s.Interval, "1m"))
 	if err != nil {
 		return nil, fmt.Errorf("read spec.sync.interval: %w", err)
 	}

@@ -34,8 +34,7 @@ func ReadYAML(files fs.FS, name string, limit int64) ([]byte, error) {
 	}
 	w := weighAll(content, DefaultLimits().Nodes)
 	if err := cmp.Or(w.err, w.twice); err != nil {
-		var wrong *excess
-		if errors.As(err, &wrong) && wrong.line > 0 && !errors.Is(err, errNotYAML) {
+		if wrong, ok := errors.AsType[*excess](err); ok && wrong.line > 0 && !errors.Is(err, errNotYAML) {
 			return nil, fmt.Errorf("line %d: %w", wrong.line, err)
 		}
 		return nil, err

@@ -14,14 +14,14 @@ import (
 // Origin is a place in the tree that was read.
 type Origin struct {
 	// Path of the source file, relative to the tree's root, with slashes.
-	Path string `json:"path"`
+	Path string
 	// Line in the source file, from 1. The first line of the object or of the
 	// list entry that is meant.
-	Line int `json:"line"`
+	Line int
 	// Instance is namespace/name of the FluxInstance that flux-operator makes
 	// the object from, or that the patch is written in. Empty for what
 	// kustomize itself builds.
-	Instance string `json:"instance,omitempty"`
+	Instance string
 }
 
 // Object is one object of the render. The origin of what flux-operator makes is
@@ -38,23 +38,23 @@ type Object struct {
 type Change struct {
 	// Target is the object as the patch met it: "apps/v1/Deployment ns/name",
 	// and "v1/Namespace name" without a namespace.
-	Target string `json:"target"`
+	Target string
 	// Field is the JSON pointer of the field, empty for the whole object.
-	Field string `json:"field"`
+	Field string
 	// Before and After are nil where the field was not, or is no more, there.
-	Before any `json:"before,omitempty"`
-	After  any `json:"after,omitempty"`
+	Before any
+	After  any
 }
 
 // Override says that a later patch set a field that this one had set too, to
 // another value: the later one wins.
 type Override struct {
 	// By is the index of the later patch in Result.Patches.
-	By     int    `json:"by"`
-	Target string `json:"target"`
-	Field  string `json:"field"`
+	By     int
+	Target string
+	Field  string
 	// Set is what the later patch left there.
-	Set any `json:"set,omitempty"`
+	Set any
 }
 
 // Kinds of patches.
@@ -71,42 +71,31 @@ const (
 type Patch struct {
 	// Origin is the entry in the kustomization or in the FluxInstance, also
 	// where it names a file.
-	Origin Origin `json:"origin"`
+	Origin Origin
 	// List is the field that holds the entry: "patches",
 	// "patchesStrategicMerge", "patchesJson6902", "replacements", "images",
 	// "replicas" or "spec.kustomize.patches".
-	List string `json:"list"`
+	List string
 	// Index of the entry in that list, from 0.
-	Index int `json:"index"`
+	Index int
 	// Kind is one of the constants above.
-	Kind string `json:"kind"`
+	Kind string
 	// File of the patch's text, relative to the tree's root; empty for an
 	// inline patch.
-	File string `json:"file,omitempty"`
+	File string
 	// Target as written: the selector as "kind=Deployment name=x", or the
 	// objects that a patch without a target names, separated by commas.
-	Target string `json:"target"`
+	Target string
 	// Comment is what stands above, or behind the first line of, the entry in
 	// the source, without the "#".
-	Comment string `json:"comment,omitempty"`
+	Comment string
 	// Matched are the objects that the patch selected, written as Change.Target.
-	Matched []string `json:"matched,omitempty"`
+	Matched []string
 	// Changes are the fields that really changed, by object and field. A patch
 	// that only states again what is there has none.
-	Changes []Change `json:"changes,omitempty"`
+	Changes []Change
 	// OverriddenBy are the changes that a later patch undid or replaced.
-	OverriddenBy []Override `json:"overriddenBy,omitempty"`
-}
-
-// Instance is a FluxInstance of the tree and what it was rendered from.
-type Instance struct {
-	Origin    Origin `json:"origin"`
-	Namespace string `json:"namespace"`
-	Name      string `json:"name"`
-	// Version of Flux that its range resolved to, with a leading v.
-	Version string `json:"version"`
-	// Distribution as it was passed.
-	Distribution string `json:"distribution"`
+	OverriddenBy []Override
 }
 
 // Result of a render.
@@ -117,8 +106,7 @@ type Result struct {
 	Objects []Object
 	// Patches in the order in which they are applied. A kustomization that is
 	// reached on two ways has its patches here twice.
-	Patches   []Patch
-	Instances []Instance
+	Patches []Patch
 }
 
 // Options of Render.

@@ -225,8 +225,7 @@ func (t *tree) build(nodes int, err error) error {
 // placed puts the file and the line to what is wrong with its YAML.
 func placed(rel string, err error) error {
 	origin := Origin{Path: rel, Line: 1}
-	var wrong *excess
-	if errors.As(err, &wrong) {
+	if wrong, ok := errors.AsType[*excess](err); ok {
 		origin.Line = max(wrong.line, 1)
 	}
 	return &Error{Origin: origin, Err: err}
@@ -321,8 +320,7 @@ func (t *tree) manifests(dir string) ([]string, error) {
 
 // unwrapPath takes the path out of an error that the caller names anyway.
 func unwrapPath(err error) error {
-	var in *fs.PathError
-	if errors.As(err, &in) {
+	if in, ok := errors.AsType[*fs.PathError](err); ok {
 		return in.Err
 	}
 	return err
@@ -330,8 +328,7 @@ func unwrapPath(err error) error {
 
 // asError puts a place to an error that has none yet.
 func asError(at Origin, err error) error {
-	var placed *Error
-	if errors.As(err, &placed) {
+	if _, ok := errors.AsType[*Error](err); ok {
 		return err
 	}
 	return &Error{Origin: at, Err: err}

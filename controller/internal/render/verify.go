@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"path"
 	"slices"
 	"strings"
 
@@ -106,7 +107,7 @@ func (w *walk) patchesList(k *kustomization, list string, patches []types.Patch,
 				return unread(origin, "the patch", err)
 			}
 			text = string(content)
-			e.file = relative(k.dir, patch.Path)
+			e.file = path.Join(k.dir, patch.Path)
 		} else if err := w.tree.text(text); err != nil {
 			return unread(origin, "the patch", err)
 		}
@@ -199,7 +200,7 @@ func (w *walk) patchesStrategicMerge(k *kustomization, m resmap.ResMap) error {
 			if err != nil {
 				return unread(origin, "the patch", err)
 			}
-			e.file, text = relative(k.dir, text), string(content)
+			e.file, text = path.Join(k.dir, text), string(content)
 		}
 		if e.matched, e.target, err = w.named(m, text); err != nil {
 			return asError(origin, err)

@@ -2,6 +2,7 @@ package render
 
 import (
 	"fmt"
+	"path"
 	"slices"
 	"strings"
 
@@ -66,7 +67,7 @@ func (w *walk) replacements(k *kustomization, m resmap.ResMap) error {
 		all := []types.Replacement{field.Replacement}
 		if field.Path != "" {
 			var err error
-			e.file = relative(k.dir, field.Path)
+			e.file = path.Join(k.dir, field.Path)
 			if all, err = w.replacementsOf(k, field.Path); err != nil {
 				return unread(origin, "the replacement", err)
 			}

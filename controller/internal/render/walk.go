@@ -84,10 +84,11 @@ func (w *walk) directory(dir string, from *kustomization, at Origin, acc *accumu
 		return err
 	}
 	if from != nil {
-		switch component := acc != nil && k.Kind == types.ComponentKind; {
-		case slices.Contains(w.componentsOf(from), dir) && !component:
+		named := slices.ContainsFunc(from.Components, func(name string) bool { return path.Join(from.dir, name) == dir })
+		switch component := k.Kind == types.ComponentKind; {
+		case named && !component:
 			return &Error{Origin: at, Err: fmt.Errorf("%s is a %s, want a Component", dir, k.Kind)}
-		case !slices.Contains(w.componentsOf(from), dir) && k.Kind == types.ComponentKind:
+		case component && !named:
 			return &Error{Origin: at, Err: fmt.Errorf("%s is a Component: name it under components", dir)}
 		}
 	}
@@ -118,15 +119,6 @@ func (w *walk) kustomization(dir string, at Origin) (*kustomization, error) {
 	}
 	w.read[dir] = k
 	return k, nil
-}
-
-// componentsOf are the folders that a kustomization names as components.
-func (w *walk) componentsOf(k *kustomization) []string {
-	var out []string
-	for _, name := range k.Components {
-		out = append(out, path.Join(k.dir, name))
-	}
-	return out
 }
 
 // target is one kustomization: its resources, generators, components and

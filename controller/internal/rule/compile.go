@@ -1,6 +1,7 @@
 package rule
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -149,15 +150,7 @@ func validateEntries(rules []admissionregistrationv1.NamedRuleWithOperations, pa
 			errs = append(errs, field.NotSupported(at.Child("scope"), *scope, scopes))
 		}
 	}
-	slices.SortStableFunc(errs, func(a, b *field.Error) int {
-		switch {
-		case a.Field < b.Field:
-			return -1
-		case a.Field > b.Field:
-			return 1
-		}
-		return 0
-	})
+	slices.SortStableFunc(errs, func(a, b *field.Error) int { return cmp.Compare(a.Field, b.Field) })
 	return errs
 }
 

@@ -8,6 +8,7 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/utils/ptr"
 )
 
 // APIResource is a resource that the API server serves.
@@ -150,10 +151,7 @@ func Covers(entry *admissionregistrationv1.NamedRuleWithOperations, gvr schema.G
 }
 
 func coversScope(scope *admissionregistrationv1.ScopeType, namespaced bool) bool {
-	if scope == nil {
-		return true
-	}
-	switch *scope {
+	switch ptr.Deref(scope, admissionregistrationv1.AllScopes) {
 	case admissionregistrationv1.ClusterScope:
 		return !namespaced
 	case admissionregistrationv1.NamespacedScope:

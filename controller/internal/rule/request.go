@@ -137,15 +137,15 @@ func matchesLabels(selector labels.Selector, content map[string]any) bool {
 	if content == nil {
 		return false
 	}
-	return selector.Matches(labelsOf(content))
+	return selector.Matches(LabelsOf(content))
 }
 
-// labelsOf reads the labels of an object where they are: a request asks many
-// rules, and a copy for each would cost more than the answer.
-func labelsOf(content map[string]any) contentLabels {
+// LabelsOf reads the labels of an object's content where they are: a request asks
+// many rules, and a copy for each would cost more than the answer.
+func LabelsOf(content map[string]any) labels.Labels {
 	fields, _ := content["metadata"].(map[string]any)
 	found, _ := fields["labels"].(map[string]any)
-	return found
+	return contentLabels(found)
 }
 
 // contentLabels are labels as they stand in an object's content.
@@ -169,9 +169,4 @@ func (l contentLabels) Get(label string) string {
 func (l contentLabels) Lookup(label string) (string, bool) {
 	value, ok := l[label].(string)
 	return value, ok
-}
-
-// LabelsOf are the labels of an object's content.
-func LabelsOf(content map[string]any) labels.Labels {
-	return labelsOf(content)
 }

@@ -1,6 +1,7 @@
 package rule
 
 import (
+	"cmp"
 	"slices"
 	"time"
 
@@ -64,10 +65,7 @@ func (r *Rule) Generation() int64 {
 
 // Severity of the rule.
 func (r *Rule) Severity() v1alpha1.Severity {
-	if r.spec.Severity == "" {
-		return v1alpha1.SeverityMedium
-	}
-	return r.spec.Severity
+	return cmp.Or(r.spec.Severity, v1alpha1.SeverityMedium)
 }
 
 // Spec of the rule. It must not be changed.

@@ -8,6 +8,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/client-go/tools/events"
@@ -60,13 +61,13 @@ func (w *Writer) Write(ctx context.Context, obj client.Object, have, want any) (
 	if equality.Semantic.DeepEqual(have, want) {
 		return Unchanged, nil
 	}
-	content, err := runtime.DefaultUnstructuredConverter.ToUnstructured(want)
-	if err != nil {
-		return "", fmt.Errorf("convert the status of %s %s: %w", obj.GetNamespace(), obj.GetName(), err)
-	}
 	gvk, err := apiutil.GVKForObject(obj, w.client.Scheme())
 	if err != nil {
-		return "", err
+		return "", fmt.Errorf("find the kind of %T %s/%s: %w", obj, obj.GetNamespace(), obj.GetName(), err)
+	}
+	content, err := runtime.DefaultUnstructuredConverter.ToUnstructured(want)
+	if err != nil {
+		return "", fmt.Errorf("convert the status of %s %s/%s: %w", gvk.Kind, obj.GetNamespace(), obj.GetName(), err)
 	}
 	// The UID makes the write void for an object that was made anew, and the resource
 	// version for one that says something else now: what is said of an earlier generation
@@ -84,7 +85,7 @@ func (w *Writer) Write(ctx context.Context, obj client.Object, have, want any) (
 		return Written, nil
 	case apierrors.IsNotFound(err):
 		return Gone, nil
-	case apierrors.IsConflict(err) && !isFieldConflict(err):
+	case apierrors.IsConflict(err) && !apierrors.HasStatusCause(err, metav1.CauseTypeFieldManagerConflict):
 		return "", fmt.Errorf("write the status of %s %s/%s: %w: %w", gvk.Kind, obj.GetNamespace(), obj.GetName(), ErrStale, err)
 	case apierrors.IsConflict(err):
 		w.metrics.Conflicts.WithLabelValues(gvk.Kind).Inc()
@@ -95,8 +96,4 @@ func (w *Writer) Write(ctx context.Context, obj client.Object, have, want any) (
 	default:
 		return "", fmt.Errorf("write the status of %s %s/%s: %w", gvk.Kind, obj.GetNamespace(), obj.GetName(), err)
 	}
-}
-
-func isFieldConflict(err error) bool {
-	return apierrors.HasStatusCause(err, "FieldManagerConflict")
 }

@@ -1,6 +1,7 @@
 package webhook
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"maps"
@@ -316,7 +317,7 @@ func (e *Engine) Replaced(gvr schema.GroupVersionResource) {
 func (e *Engine) allOf(gvr schema.GroupVersionResource, c *changes) {
 	c.allNamespaces = c.allNamespaces || gvr == namespaces
 	for _, s := range e.sources {
-		if s.resource == gvr {
+		if s.Resource == gvr {
 			c.source(s).all = true
 		}
 	}
@@ -324,16 +325,13 @@ func (e *Engine) allOf(gvr schema.GroupVersionResource, c *changes) {
 
 // ObjectChanged makes the lists again that the object is or was on.
 func (e *Engine) ObjectChanged(gvr schema.GroupVersionResource, old, obj *unstructured.Unstructured) {
-	at := obj
-	if at == nil {
-		at = old
-	}
+	at := cmp.Or(obj, old)
 	e.change(func(c *changes) {
 		if gvr == namespaces {
 			c.namespace(at.GetName())
 		}
 		for _, s := range e.sources {
-			if s.resource == gvr && (s.lists(old) || s.lists(obj)) {
+			if s.Resource == gvr && (s.lists(old) || s.lists(obj)) {
 				c.source(s).namespace(s.keyOf(at.GetNamespace()))
 			}
 		}

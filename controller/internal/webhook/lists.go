@@ -40,9 +40,8 @@ func keyOfSource(key rule.Key, r *rule.Resolved) sourceKey {
 // share it.
 type source struct {
 	rule.Resolved
-	resource schema.GroupVersionResource
-	only     string
-	byKey    sync.Map // *list by namespace
+	only  string
+	byKey sync.Map // *list by namespace
 }
 
 // list is what an object sees of a reference, by namespace and name.
@@ -64,7 +63,7 @@ func (e *Engine) keepSources(rules map[rule.Key]*state) {
 				case e.sources[k] != nil:
 					needed[k] = e.sources[k]
 				default:
-					needed[k] = &source{Resolved: one.references[i], resource: k.resource, only: k.only}
+					needed[k] = &source{Resolved: one.references[i], only: k.only}
 				}
 			}
 		}
@@ -99,16 +98,16 @@ func (s *source) refresh(objects Objects, of *stale) {
 	same := s.Namespaces.Same && s.Namespaced
 	if !of.all {
 		for key := range of.namespaces {
-			s.put(key, objects.List(s.resource, key))
+			s.put(key, objects.List(s.Resource, key))
 		}
 		return
 	}
 	if !same || s.only != "" {
-		s.put(s.keyOf(s.only), objects.List(s.resource, s.only))
+		s.put(s.keyOf(s.only), objects.List(s.Resource, s.only))
 		return
 	}
 	all := map[string][]*unstructured.Unstructured{}
-	for _, obj := range objects.List(s.resource, "") {
+	for _, obj := range objects.List(s.Resource, "") {
 		all[obj.GetNamespace()] = append(all[obj.GetNamespace()], obj)
 	}
 	for key, objs := range all {

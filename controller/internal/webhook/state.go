@@ -97,20 +97,10 @@ func (s *state) resolve(objects Objects) informer.Wants {
 	if s.rule == nil || !objects.Discovered() {
 		return nil
 	}
-	served := objects.Resources()
-	resources := make([]rule.APIResource, len(served))
-	for i := range served {
-		resources[i] = rule.APIResource(served[i])
-	}
-	references, absent, refused := s.rule.Resolve(resources)
+	references, absent, refused := s.rule.Resolve(objects.Resources())
 	s.resolved, s.references, s.missing = true, references, append(absent, refused...)
 	wants := informer.Wants{}
-	want := func(gvr schema.GroupVersionResource, mask expr.Mask) {
-		if have, ok := wants[gvr]; ok {
-			mask = have.Union(mask)
-		}
-		wants[gvr] = mask
-	}
+	want := func(gvr schema.GroupVersionResource, mask expr.Mask) { wants[gvr] = wants[gvr].Union(mask) }
 	for i := range s.references {
 		want(s.references[i].Resource, s.rule.ReadsOf(s.references[i].Name))
 	}

@@ -23,7 +23,7 @@ const (
 	JSON Format = "json"
 	// SARIF 2.1.0, for code scanning.
 	SARIF Format = "sarif"
-	// JUnit is one test case for each check and place.
+	// JUnit is one test case for each finding.
 	JUnit Format = "junit"
 	// GitHub is workflow commands, which annotate the files of a pull request.
 	GitHub Format = "github"

@@ -129,11 +129,8 @@ func sarifPlace(path string, line int) sarifLocation {
 }
 
 func sarifLevel(s v1alpha1.Severity) string {
-	switch githubLevel(s) {
-	case "error":
-		return "error"
-	case "warning":
-		return "warning"
+	if level := githubLevel(s); level != "notice" {
+		return level
 	}
 	return "note"
 }

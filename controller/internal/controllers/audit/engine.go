@@ -1,6 +1,7 @@
 package audit
 
 import (
+	"cmp"
 	"context"
 	"sync"
 	"time"
@@ -197,10 +198,7 @@ func (e *Engine) Replaced(gvr schema.GroupVersionResource) {
 
 // ObjectChanged evaluates what depends on the object.
 func (e *Engine) ObjectChanged(gvr schema.GroupVersionResource, old, obj *unstructured.Unstructured) {
-	at := obj
-	if at == nil {
-		at = old
-	}
+	at := cmp.Or(obj, old)
 	namespace, name := at.GetNamespace(), at.GetName()
 
 	e.mu.Lock()

@@ -45,8 +45,7 @@ func (e *Engine) Report(key rule.Key) (Report, bool) {
 		r.Stalled = true
 	}
 	if s.found != nil && s.usable() {
-		summary := s.found.summary
-		r.Summary = &summary
+		r.Summary = new(s.found.summary)
 		r.Violations = s.found.violations
 	}
 	return r, true

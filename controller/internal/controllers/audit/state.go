@@ -119,11 +119,7 @@ func (s *state) resolve(objects Objects) informer.Wants {
 	if !s.audited() || !objects.Discovered() {
 		return nil
 	}
-	served := objects.Resources()
-	resources := make([]rule.APIResource, len(served))
-	for i := range served {
-		resources[i] = rule.APIResource(served[i])
-	}
+	resources := objects.Resources()
 	s.matches = s.rule.Resources(resources)
 	if len(s.matches) > maxResources {
 		s.refused = append(s.refused, fmt.Sprintf("matchConstraints.resourceRules match %d resources: one rule may match %d, name those that it is about",
@@ -137,12 +133,7 @@ func (s *state) resolve(objects Objects) informer.Wants {
 	}
 
 	wants := informer.Wants{}
-	want := func(gvr schema.GroupVersionResource, mask expr.Mask) {
-		if have, ok := wants[gvr]; ok {
-			mask = have.Union(mask)
-		}
-		wants[gvr] = mask
-	}
+	want := func(gvr schema.GroupVersionResource, mask expr.Mask) { wants[gvr] = wants[gvr].Union(mask) }
 	for _, match := range s.matches {
 		want(match.GroupVersionResource, s.rule.Reads())
 	}

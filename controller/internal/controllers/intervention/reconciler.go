@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -39,13 +40,17 @@ func (r *Reconciler) SetupWithManager(mgr ctrl.Manager) error {
 // result goes too: nobody acts on it any more after so long.
 func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Result, error) {
 	var iv v1alpha1.Intervention
-	if err := r.client.Get(ctx, req.NamespacedName, &iv); err != nil {
-		return ctrl.Result{}, client.IgnoreNotFound(err)
+	err := r.client.Get(ctx, req.NamespacedName, &iv)
+	switch {
+	case apierrors.IsNotFound(err):
+		return ctrl.Result{}, nil
+	case err != nil:
+		return ctrl.Result{}, fmt.Errorf("read intervention %s: %w", req.Name, err)
 	}
 	if left := r.retention - r.clock.Since(iv.CreationTimestamp.Time); left > 0 {
 		return ctrl.Result{RequeueAfter: left}, nil
 	}
-	err := r.client.Delete(ctx, &iv, client.Preconditions{UID: &iv.UID})
+	err = r.client.Delete(ctx, &iv, client.Preconditions{UID: &iv.UID})
 	if client.IgnoreNotFound(err) != nil {
 		return ctrl.Result{}, fmt.Errorf("delete intervention %s, whose retention is over: %w", iv.Name, err)
 	}

@@ -112,7 +112,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resu
 	l := &v1alpha1.Lifeline{}
 	err := r.client.Get(ctx, req.NamespacedName, l)
 	if client.IgnoreNotFound(err) != nil {
-		return ctrl.Result{}, err
+		return ctrl.Result{}, fmt.Errorf("read lifeline %s: %w", req.NamespacedName, err)
 	}
 	gone := err != nil
 	if gone {

@@ -72,12 +72,11 @@ func enforcedBy(obj client.Object) v1alpha1.Enforcement {
 
 // SetupWithManager registers the controller.
 func (l *Loader) SetupWithManager(mgr ctrl.Manager) error {
-	everywhere := false
 	changed := predicate.Or(predicate.GenerationChangedPredicate{}, predicate.Funcs{
 		UpdateFunc: func(e event.UpdateEvent) bool { return enforcedBy(e.ObjectOld) != enforcedBy(e.ObjectNew) },
 	})
 	err := watch(mgr, "rule-loader", changed).
-		WithOptions(controller.TypedOptions[rule.Key]{NeedLeaderElection: &everywhere}).
+		WithOptions(controller.TypedOptions[rule.Key]{NeedLeaderElection: new(false)}).
 		Complete(l)
 	if err != nil {
 		return fmt.Errorf("set up the rule loader: %w", err)
@@ -144,13 +143,14 @@ func PartsOf(obj client.Object) (*v1alpha1.RuleSpec, *v1alpha1.RuleStatus) {
 
 // Read returns a rule of either kind, and its spec.
 func Read(ctx context.Context, reader client.Reader, key rule.Key) (client.Object, *v1alpha1.RuleSpec, error) {
-	name := types.NamespacedName{Namespace: key.Namespace, Name: key.Name}
+	var obj client.Object = &v1alpha1.Rule{}
 	if key.Kind == rule.KindClusterRule {
-		var obj v1alpha1.ClusterRule
-		err := reader.Get(ctx, name, &obj)
-		return &obj, &obj.Spec, err
+		obj = &v1alpha1.ClusterRule{}
 	}
-	var obj v1alpha1.Rule
-	err := reader.Get(ctx, name, &obj)
-	return &obj, &obj.Spec, err
+	err := reader.Get(ctx, types.NamespacedName{Namespace: key.Namespace, Name: key.Name}, obj)
+	if err != nil {
+		err = fmt.Errorf("read %s: %w", key, err)
+	}
+	spec, _ := PartsOf(obj)
+	return obj, spec, err
 }

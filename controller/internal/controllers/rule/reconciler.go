@@ -39,30 +39,19 @@ const (
 	conflictPause = 5 * time.Minute
 )
 
-// Findings are what the audit knows.
-type Findings interface {
-	Report(key rule.Key) (audit.Report, bool)
-	OnChange(f func(rule.Key))
-}
-
-// Enforcement is what is known of the policies of rules.
+// Enforcement is what is known of how rules are enforced.
 type Enforcement interface {
 	Report(key rule.Key) (policy.Report, bool)
 	OnChange(f func(rule.Key))
-}
-
-// StatusWriter writes a status where it differs.
-type StatusWriter interface {
-	Write(ctx context.Context, obj client.Object, have, want any) (status.Result, error)
 }
 
 // Reconciler writes what the audit found, and what became of the rule's
 // policies. It runs on the leader only, warm on the others.
 type Reconciler struct {
 	reader      client.Reader
-	findings    Findings
+	findings    *audit.Engine
 	enforcement Enforcement
-	statuses    StatusWriter
+	statuses    *status.Writer
 	recorder    events.EventRecorder
 	metrics     *metrics.Metrics
 }
@@ -70,7 +59,7 @@ type Reconciler struct {
 var _ reconcile.TypedReconciler[rule.Key] = (*Reconciler)(nil)
 
 // NewReconciler returns a Reconciler that reads rules with reader.
-func NewReconciler(reader client.Reader, findings Findings, enforcement Enforcement, statuses StatusWriter, recorder events.EventRecorder,
+func NewReconciler(reader client.Reader, findings *audit.Engine, enforcement Enforcement, statuses *status.Writer, recorder events.EventRecorder,
 	m *metrics.Metrics,
 ) *Reconciler {
 	return &Reconciler{reader: reader, findings: findings, enforcement: enforcement, statuses: statuses, recorder: recorder, metrics: m}

@@ -33,9 +33,9 @@ func (m *moves) keep(compiled *policy.Webhooks, wanted []admissionregistrationv1
 	bundle []byte, at time.Time,
 ) []admissionregistrationv1.ValidatingWebhook {
 	m.now, m.left = make(map[rule.Key]string, len(compiled.Of)), sets.Set[string]{}
-	for key, names := range compiled.Of {
-		m.now[key] = names[0]
-		if before := m.of[key]; before != "" && before != names[0] {
+	for key, name := range compiled.Of {
+		m.now[key] = name
+		if before := m.of[key]; before != "" && before != name {
 			m.left.Insert(before)
 		}
 	}
@@ -78,9 +78,7 @@ func (m *moves) written(at time.Time) {
 func (m *moves) next(at time.Time) time.Duration {
 	var next time.Duration
 	for _, until := range m.until {
-		if left := max(until.Sub(at), time.Millisecond); next == 0 || left < next {
-			next = left
-		}
+		next = sooner(next, max(until.Sub(at), time.Millisecond))
 	}
 	return next
 }

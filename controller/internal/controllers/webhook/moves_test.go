@@ -38,10 +38,10 @@ func TestWhatAnEditLeavesStays(t *testing.T) {
 		return strings.Join(out, " ")
 	}
 	a, b := rule.Key{Kind: rule.KindClusterRule, Name: "a"}, rule.Key{Kind: rule.KindClusterRule, Name: "b"}
-	in := func(of map[rule.Key]string) map[rule.Key][]string {
-		out := map[rule.Key][]string{}
+	in := func(of map[rule.Key]string) map[rule.Key]string {
+		out := map[rule.Key]string{}
 		for key, name := range of {
-			out[key] = []string{name + policy.EntrySuffix}
+			out[key] = name + policy.EntrySuffix
 		}
 		return out
 	}

@@ -224,7 +224,7 @@ func (r *Reconciler) entries(live *admissionregistrationv1.ValidatingWebhookConf
 	bundle := r.Certificates.Bundle()
 	opts := policy.WebhookOptions{
 		RecoveryNamespaces: r.RecoveryNamespaces, InfrastructureNamespaces: r.InfrastructureNamespaces,
-		Served: served(r.Objects.Paths()), Client: r.client(bundle), BundleSize: certs.BundleSize(bundle), Refused: r.unconditional,
+		Served: r.Objects.Paths(), Client: r.client(bundle), BundleSize: certs.BundleSize(bundle), Refused: r.unconditional,
 	}
 	out := []admissionregistrationv1.ValidatingWebhook{policy.ValidateWebhook(opts)}
 	if record != nil {
@@ -274,22 +274,12 @@ func (r *Reconciler) client(bundle []byte) func(path string) admissionregistrati
 	return func(path string) admissionregistrationv1.WebhookClientConfig {
 		out := admissionregistrationv1.WebhookClientConfig{CABundle: bundle}
 		if r.URL != "" {
-			url := r.URL + path
-			out.URL = &url
+			out.URL = new(r.URL + path)
 			return out
 		}
-		port := int32(443)
-		out.Service = &admissionregistrationv1.ServiceReference{Namespace: r.Namespace, Name: certs.ServiceName, Path: &path, Port: &port}
+		out.Service = &admissionregistrationv1.ServiceReference{Namespace: r.Namespace, Name: certs.ServiceName, Path: &path, Port: new(int32(443))}
 		return out
 	}
-}
-
-func served(resources []informer.Resource) []rule.APIResource {
-	out := make([]rule.APIResource, len(resources))
-	for i := range resources {
-		out[i] = rule.APIResource(resources[i])
-	}
-	return out
 }
 
 // owner is Mainstay's Namespace: what nobody serves any more goes with it.

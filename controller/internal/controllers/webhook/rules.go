@@ -71,16 +71,16 @@ func (r *ruled) pending(message string) {
 	}
 }
 
-// enforcedBy says which entries have the rule, unless something else was said.
-func (r *ruled) enforcedBy(entries []string) {
+// enforcedBy says which entry has the rule, empty for none, unless something else was said.
+func (r *ruled) enforcedBy(entry string) {
 	switch {
 	case r.report.Enforced != "":
-	case len(entries) == 0:
+	case entry == "":
 		r.refused(v1alpha1.ReasonKindNotFound, "the API server serves nothing that it matches outside the recovery path, where only rules that the API server can evaluate are enforced")
 	default:
 		r.report.Enforced, r.report.Reason = metav1.ConditionTrue, v1alpha1.ReasonSucceeded
 		r.report.Message = fmt.Sprintf("ValidatingWebhookConfiguration %s, webhook %s, for %s, which the API server cannot evaluate; on the recovery path it is audited only",
-			gate.ConfigurationName, strings.Join(entries, ", "), strings.Join(r.rule.Beyond(), " and "))
+			gate.ConfigurationName, entry, strings.Join(r.rule.Beyond(), " and "))
 	}
 }
 

@@ -141,7 +141,7 @@ func TestUsableKeepsTheFormerGeneration(t *testing.T) {
 		})
 		one := &ruled{key: key, rule: second, before: !tc.notBefore}
 		used := r.usable([]*ruled{one})
-		one.enforcedBy([]string{"an entry"})
+		one.enforcedBy("an entry")
 		one.pending("waits for something else")
 		if len(used) != 1 || (used[0] == former) != tc.wantFormer {
 			t.Errorf("%s: used %v", name, used)
