@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 	"time"
 
 	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
@@ -136,30 +137,34 @@ func whoAmI(ctx context.Context, client kubernetes.Interface) string {
 // removeGates removes the webhooks and bindings of rules until none has come back for a
 // while.
 func removeGates(ctx context.Context, client kubernetes.Interface, out io.Writer) error {
-	if _, err := removeAll(ctx, client, out); err != nil {
-		return err
-	}
+	_, err := removeAll(ctx, client, out)
 	ticker := time.NewTicker(lookEvery)
 	defer ticker.Stop()
 	end := time.After(patience)
 	back := 0
 	for quiet := time.Duration(0); quiet < calm; quiet += lookEvery {
-		select {
-		case <-ctx.Done():
-			return comesBack(back, ctx.Err())
-		case <-end:
-			return comesBack(back, errors.New("given up"))
-		case <-ticker.C:
-		}
-		again, err := removeAll(ctx, client, out)
-		if err != nil {
+		if err != nil && !deniedByPolicy(err) {
 			return err
 		}
-		if again > 0 {
+		select {
+		case <-ctx.Done():
+			return errors.Join(err, comesBack(back, ctx.Err()))
+		case <-end:
+			return errors.Join(err, comesBack(back, errors.New("given up")))
+		case <-ticker.C:
+		}
+		var again int
+		if again, err = removeAll(ctx, client, out); again > 0 || err != nil {
 			quiet, back = 0, back+again
 		}
 	}
-	return nil
+	return err
+}
+
+// deniedByPolicy says whether it is a policy that denies, as one of a rule about all webhook
+// configurations may: until the API server has heard that its binding is gone.
+func deniedByPolicy(err error) bool {
+	return strings.Contains(err.Error(), "ValidatingAdmissionPolicy '")
 }
 
 // comesBack says why the gates are not open for good, of which so many came back.
@@ -234,7 +239,7 @@ func removeWebhooks(ctx context.Context, client kubernetes.Interface, out io.Wri
 		return n, nil
 	}
 	if err != nil {
-		return n, fmt.Errorf("emptying ValidatingWebhookConfiguration %s: %w", config.Name, err)
+		return 0, fmt.Errorf("emptying ValidatingWebhookConfiguration %s: %w", config.Name, err)
 	}
 	_, _ = fmt.Fprintf(out, "removed %d webhooks from ValidatingWebhookConfiguration %s\n", n, config.Name)
 	return n, nil

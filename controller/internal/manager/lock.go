@@ -3,7 +3,6 @@ package manager
 import (
 	"context"
 	"fmt"
-	"net"
 	"sync"
 	"time"
 
@@ -14,25 +13,26 @@ import (
 
 // +kubebuilder:rbac:groups=coordination.k8s.io,namespace=mainstay-system,resources=leases,verbs=get;create;update
 
-// hurry bounds each request of a leader that is late: two of them end before its Lease does.
-const hurry = time.Second
+// leastHurry is what a late leader has for a request however close its deadlines are.
+const leastHurry = 200 * time.Millisecond
 
-// newLock returns the Lease. Its client has a rate limit and connections of
-// its own, so that no load of the program's other requests costs it the
-// leadership, and a timeout of half the renew deadline.
+// newLock returns the Lease. Its client has a rate limit of its own, so that no load
+// of the program's other requests costs it the leadership, and a timeout of half the
+// renew deadline. It shares their connection, as client-go has it: a leader that hears
+// nothing by it must not go on to lead by another one.
 func newLock(cfg *rest.Config, opts Options) (resourcelock.Interface, error) {
 	cfg = rest.CopyConfig(cfg)
 	cfg.RateLimiter = nil
 	cfg.QPS, cfg.Burst = 20, 40
-	// client-go shares connections between clients of one configuration. The dialer makes this
-	// another one; it is client-go's own otherwise.
-	cfg.Dial = (&net.Dialer{Timeout: 30 * time.Second, KeepAlive: 30 * time.Second}).DialContext
 	lock, err := resourcelock.NewFromKubeconfig(resourcelock.LeasesResourceLock, opts.PodNamespace, LeaseName,
 		resourcelock.ResourceLockConfig{Identity: opts.PodName}, cfg, opts.RenewDeadline)
 	if err != nil {
 		return nil, fmt.Errorf("make the lock on lease %s/%s: %w", opts.PodNamespace, LeaseName, err)
 	}
-	return &guardedLock{Interface: lock, log: opts.Log.WithName("leader-election"), deadline: opts.RetryPeriod + opts.RenewDeadline}, nil
+	return &guardedLock{
+		Interface: lock, log: opts.Log.WithName("leader-election"), deadline: opts.RenewDeadline,
+		hurry: max((opts.LeaseDuration-opts.RenewDeadline-opts.RetryPeriod)/2, leastHurry),
+	}, nil
 }
 
 // guardedLock logs who leads whenever that changes, on every replica, and never
@@ -40,8 +40,9 @@ func newLock(cfg *rest.Config, opts Options) (resourcelock.Interface, error) {
 type guardedLock struct {
 	resourcelock.Interface
 	log logr.Logger
-	// deadline is how long after a renewal client-go gives up.
-	deadline time.Duration
+	// deadline is how long after a renewal client-go may give up, and hurry what each request has
+	// from then on: two of them end before the Lease does.
+	deadline, hurry time.Duration
 
 	mu      sync.Mutex
 	holder  string
@@ -92,7 +93,7 @@ func (l *guardedLock) hurried(ctx context.Context) (context.Context, context.Can
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.holder == l.Identity() && !l.renewed.IsZero() && time.Since(l.renewed) >= l.deadline {
-		return context.WithTimeout(ctx, hurry)
+		return context.WithTimeout(ctx, l.hurry)
 	}
 	return ctx, func() {}
 }

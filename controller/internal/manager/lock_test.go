@@ -2,62 +2,13 @@ package manager
 
 import (
 	"context"
-	"encoding/pem"
-	"net"
-	"net/http"
-	"net/http/httptest"
-	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/go-logr/logr"
-	"k8s.io/client-go/kubernetes"
-	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/leaderelection/resourcelock"
 )
-
-// What other requests do to their connection, a list that is under way among it, does not
-// keep the Lease from being renewed.
-func TestLeaseHasAConnectionOfItsOwn(t *testing.T) {
-	t.Parallel()
-	var connections atomic.Int32
-	server := httptest.NewUnstartedServer(http.NotFoundHandler())
-	server.EnableHTTP2 = true
-	server.Config.ConnState = func(_ net.Conn, state http.ConnState) {
-		if state == http.StateNew {
-			connections.Add(1)
-		}
-	}
-	server.StartTLS()
-	t.Cleanup(server.Close)
-	ca := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw})
-	cfg := &rest.Config{Host: server.URL, TLSClientConfig: rest.TLSClientConfig{CAData: ca}}
-	client, err := kubernetes.NewForConfig(cfg)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for range 2 {
-		if _, err := client.Discovery().ServerVersion(); err == nil {
-			t.Fatal("the server has a version")
-		}
-	}
-	if got := connections.Load(); got != 1 {
-		t.Fatalf("%d connections of one client, want one", got)
-	}
-	opts := Default()
-	opts.PodName = "mainstay-0"
-	lock, err := newLock(cfg, opts)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, _, err := lock.Get(t.Context()); err == nil {
-		t.Fatal("the server has a Lease")
-	}
-	if got := connections.Load(); got != 2 {
-		t.Errorf("%d connections with that of the Lease, want two", got)
-	}
-}
 
 // silent is a Lease of an API server that may not answer.
 type silent struct {
@@ -89,7 +40,7 @@ func TestLateLeaderGivesUpSoon(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		server := &silent{}
-		lock := &guardedLock{Interface: server, log: logr.Discard(), deadline: 12 * time.Second}
+		lock := &guardedLock{Interface: server, log: logr.Discard(), deadline: 10 * time.Second, hurry: time.Second}
 		took := func() time.Duration {
 			ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 			defer cancel()
@@ -111,12 +62,12 @@ func TestLateLeaderGivesUpSoon(t *testing.T) {
 			t.Fatal(err)
 		}
 		server.silent = true
-		time.Sleep(11 * time.Second)
+		time.Sleep(9 * time.Second)
 		if got := took(); got < 10*time.Second {
 			t.Errorf("a leader that may still renew waits %s, want all of the time", got)
 		}
-		if got := took(); got > 2*hurry {
-			t.Errorf("a leader that is late waits %s, want at most %s", got, 2*hurry)
+		if got := took(); got > 2*lock.hurry {
+			t.Errorf("a leader that is late waits %s, want at most %s", got, 2*lock.hurry)
 		}
 	})
 }

@@ -55,8 +55,7 @@ func New(cfg *rest.Config, opts Options) (ctrlmanager.Manager, error) {
 	}
 	cfg = rest.CopyConfig(cfg)
 	cfg.QPS, cfg.Burst = clientQPS, clientBurst
-	// How long something takes is told by this machine's clock: no answer of an API server
-	// sets that.
+	// Readiness is told by this machine's clock, which no answer of an API server sets.
 	steady := opts.Clock
 	now := &serverTime{WithTicker: steady}
 	now.listen(cfg)

@@ -91,14 +91,10 @@ func inNamespaces(namespaces []string) *admissionregistrationv1.MatchResources {
 	return out
 }
 
-// ofKinds binds to the recovery kinds, wherever they are. A rule that denies everything must
-// not deny that the webhooks are removed, either: it is how the gates are opened.
+// ofKinds binds to the recovery kinds, wherever they are.
 func ofKinds() *admissionregistrationv1.MatchResources {
-	webhooks := resources("admissionregistration.k8s.io", admissionregistrationv1.ClusterScope, "validatingwebhookconfigurations")
-	webhooks.ResourceNames = []string{gate.ConfigurationName}
 	out := matchAll()
 	out.ResourceRules = recoveryKinds()
-	out.ExcludeResourceRules = []admissionregistrationv1.NamedRuleWithOperations{webhooks}
 	return out
 }
 

@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -24,9 +25,10 @@ import (
 // without its policy does nothing, but a binding that stops denying before its
 // policy, so that no request is denied by what only warns. What the rule does not have any
 // more goes last. The API server is asked first whether it takes all of it: a generation of
-// which it refuses a part, or somebody else owns one, changes nothing. Where the cache has
-// all of it nothing is asked. It returns the policies as the API server has them, or why one
-// cannot be what it should.
+// which it refuses a part changes nothing. What somebody else owns keeps the rest from being
+// written only where that would open something: an exception that lapses does so elsewhere.
+// Where the cache has all of it nothing is asked. It returns the policies as the API server
+// has them, or why one cannot be what it should.
 func (r *Reconciler) apply(ctx context.Context, key rule.Key, objects *policy.Objects, seen policy.Report) (
 	[]*admissionregistrationv1.ValidatingAdmissionPolicy, *policy.Refusal, error,
 ) {
@@ -38,18 +40,22 @@ func (r *Reconciler) apply(ctx context.Context, key rule.Key, objects *policy.Ob
 	if err != nil {
 		return nil, nil, err
 	}
-	if _, refused, err := r.applyAll(ctx, objects.Policies, objects.Bindings, client.DryRunAll); refused != nil || err != nil {
-		return nil, refused, err
-	}
 	if differs || len(left) > 0 {
 		if refused, err := r.current(ctx, key, seen); refused != nil || err != nil {
 			return nil, refused, err
 		}
 	}
+	_, refused, err := r.applyAll(ctx, objects.Policies, objects.Bindings, client.DryRunAll)
+	if err != nil || refused != nil && (refused.Reason != v1alpha1.ReasonConflict || len(relaxed) > 0) {
+		return nil, refused, err
+	}
 	if _, refused, err := r.applyAll(ctx, nil, relaxed); refused != nil || err != nil {
 		return nil, refused, err
 	}
-	live, refused, err := r.applyAll(ctx, objects.Policies, objects.Bindings)
+	others := slices.DeleteFunc(slices.Clone(objects.Bindings), func(binding *admissionregistrationv1.ValidatingAdmissionPolicyBinding) bool {
+		return slices.Contains(relaxed, binding)
+	})
+	live, refused, err := r.applyAll(ctx, objects.Policies, others)
 	if refused != nil || err != nil {
 		return nil, refused, err
 	}
@@ -93,24 +99,35 @@ func denies(binding *admissionregistrationv1.ValidatingAdmissionPolicyBinding) b
 	return slices.Contains(binding.Spec.ValidationActions, admissionregistrationv1.Deny)
 }
 
-// applyAll writes policies, and then bindings.
+// applyAll writes policies, and then bindings. What somebody else owns keeps no other one from
+// being written.
 func (r *Reconciler) applyAll(ctx context.Context, policies []*admissionregistrationv1.ValidatingAdmissionPolicy,
 	bindings []*admissionregistrationv1.ValidatingAdmissionPolicyBinding, opts ...client.ApplyOption,
 ) ([]*admissionregistrationv1.ValidatingAdmissionPolicy, *policy.Refusal, error) {
-	var live []*admissionregistrationv1.ValidatingAdmissionPolicy
+	var (
+		live     []*admissionregistrationv1.ValidatingAdmissionPolicy
+		conflict *policy.Refusal
+	)
+	write := func(have, want client.Object) (*policy.Refusal, error) {
+		refused, err := r.applyOne(ctx, have, want, opts...)
+		if refused != nil && refused.Reason == v1alpha1.ReasonConflict {
+			conflict, refused = cmp.Or(conflict, refused), nil
+		}
+		return refused, err
+	}
 	for _, want := range policies {
 		have := &admissionregistrationv1.ValidatingAdmissionPolicy{}
-		if refused, err := r.applyOne(ctx, have, want, opts...); refused != nil || err != nil {
+		if refused, err := write(have, want); refused != nil || err != nil {
 			return nil, refused, err
 		}
 		live = append(live, have)
 	}
 	for _, want := range bindings {
-		if refused, err := r.applyOne(ctx, &admissionregistrationv1.ValidatingAdmissionPolicyBinding{}, want, opts...); refused != nil || err != nil {
+		if refused, err := write(&admissionregistrationv1.ValidatingAdmissionPolicyBinding{}, want); refused != nil || err != nil {
 			return nil, refused, err
 		}
 	}
-	return live, nil, nil
+	return live, conflict, nil
 }
 
 // applyOne writes one object where the cache has another, and leaves in have
@@ -129,6 +146,10 @@ func (r *Reconciler) applyOne(ctx context.Context, have, want client.Object, opt
 	}
 	delete(content, "status")
 	applied := &unstructured.Unstructured{Object: content}
+	// What it was compared with is in it: one that was deleted or changed meanwhile is looked at
+	// again, by whoever leads then.
+	applied.SetUID(have.GetUID())
+	applied.SetResourceVersion(have.GetResourceVersion())
 	err = r.Client.Apply(ctx, client.ApplyConfigurationFromUnstructured(applied), append(opts, client.FieldOwner(status.FieldManager))...)
 	if err != nil {
 		return r.refusalOf(what, err)

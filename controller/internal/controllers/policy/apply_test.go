@@ -73,6 +73,8 @@ type server struct {
 	refuse, unread map[string]error
 	// asked is what it was asked about, and written what it was told to have or to delete.
 	asked, written []string
+	// as are the versions by which objects were written last.
+	as map[string]string
 }
 
 // newServer has policies that the API server and the cache know alike, and what else is in the
@@ -98,15 +100,17 @@ func newServer(t *testing.T, policies *policy.Objects, cached, live []client.Obj
 	for _, b := range policies.Bindings {
 		objs = append(objs, b)
 	}
-	s := &server{clock: clocktesting.NewFakeClock(time.Date(2026, 11, 21, 12, 0, 0, 0, time.UTC)), refuse: map[string]error{}, unread: map[string]error{}}
+	s := &server{clock: clocktesting.NewFakeClock(time.Date(2026, 11, 21, 12, 0, 0, 0, time.UTC)), refuse: map[string]error{}, unread: map[string]error{}, as: map[string]string{}}
 	cache := fake.NewClientBuilder().WithScheme(scheme).WithObjects(copies(objs)...).WithInterceptorFuncs(interceptor.Funcs{
 		Apply: func(_ context.Context, _ client.WithWatch, obj runtime.ApplyConfiguration, opts ...client.ApplyOption) error {
 			options := (&client.ApplyOptions{}).ApplyOptions(opts)
 			what, _ := obj.(interface {
 				GetKind() string
 				GetName() string
+				GetResourceVersion() string
 			})
 			name := what.GetKind() + " " + what.GetName()
+			s.as[name] = what.GetResourceVersion()
 			s.written = append(s.written, fmt.Sprint(name, options.DryRun))
 			return s.refuse[name]
 		},
@@ -141,7 +145,8 @@ func copies(objs []client.Object) []client.Object {
 }
 
 // TestWhatIsRefusedChangesNothing has a generation of which the API server refuses a part leave
-// the former one as it is.
+// the former one as it is. What somebody else owns keeps only that from being written, unless
+// something would be opened.
 func TestWhatIsRefusedChangesNothing(t *testing.T) {
 	t.Parallel()
 	invalid := apierrors.NewInvalid(schema.GroupKind{Kind: kindPolicy}, "web", nil)
@@ -157,15 +162,15 @@ func TestWhatIsRefusedChangesNothing(t *testing.T) {
 		wantReason    string
 		want          []string
 	}{
-		"it warns":                                 {denies, warns, nil, "", slices.Concat(tried, all[2:], all)},
+		"it warns":                                 {denies, warns, nil, "", slices.Concat(tried, all[2:], all[:2])},
 		"it warns, a policy is refused":            {denies, warns, map[string]error{kindPolicy + guarded: invalid}, v1alpha1.ReasonRejected, tried[:1]},
-		"it warns, a policy is others'":            {denies, warns, map[string]error{kindPolicy + guarded: conflict}, v1alpha1.ReasonConflict, tried[:1]},
-		"it warns, a binding is others'":           {denies, warns, map[string]error{kindBinding + guarded: conflict}, v1alpha1.ReasonConflict, tried[:3]},
+		"it warns, a policy is others'":            {denies, warns, map[string]error{kindPolicy + guarded: conflict}, v1alpha1.ReasonConflict, tried},
+		"it warns, a binding is others'":           {denies, warns, map[string]error{kindBinding + guarded: conflict}, v1alpha1.ReasonConflict, tried},
 		"it denies":                                {warns, denies, nil, "", slices.Concat(tried, all)},
 		"it denies more":                           {denies, deniesMore, nil, "", slices.Concat(tried[:2], all[:2])},
 		"it denies, the second policy is refused":  {denies, deniesMore, map[string]error{kindPolicy + recovery: invalid}, v1alpha1.ReasonRejected, tried[:2]},
-		"it denies, the second policy is others'":  {denies, deniesMore, map[string]error{kindPolicy + recovery: conflict}, v1alpha1.ReasonConflict, tried[:2]},
-		"it denies, the second binding is others'": {warns, denies, map[string]error{kindBinding + recovery: conflict}, v1alpha1.ReasonConflict, tried},
+		"it denies, the second policy is others'":  {denies, deniesMore, map[string]error{kindPolicy + recovery: conflict}, v1alpha1.ReasonConflict, slices.Concat(tried[:2], all[:2])},
+		"it denies, the second binding is others'": {warns, denies, map[string]error{kindBinding + recovery: conflict}, v1alpha1.ReasonConflict, slices.Concat(tried, all)},
 		"it is there":                              {denies, denies, nil, "", nil},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -180,6 +185,27 @@ func TestWhatIsRefusedChangesNothing(t *testing.T) {
 				t.Errorf("written (-want +got):\n%s", diff)
 			}
 		})
+	}
+}
+
+// TestWrittenAsItWasCompared has a leader that was paused between its look and its write make
+// nothing of what another one did meanwhile: an object that the cache has is written in the
+// version that it has it.
+func TestWrittenAsItWasCompared(t *testing.T) {
+	t.Parallel()
+	s := newServer(t, objectsOf(t, noBad().Obj()), nil, []client.Object{noBad().Obj()})
+	want := objectsOf(t, noBad().Validate("object.metadata.name != 'worse'", "").Obj())
+	if _, refusal, err := s.apply(t.Context(), key, want, seen); refusal != nil || err != nil {
+		t.Fatal(refusal, err)
+	}
+	for _, p := range want.Policies {
+		var cached admissionregistrationv1.ValidatingAdmissionPolicy
+		if err := s.Client.Get(t.Context(), client.ObjectKeyFromObject(p), &cached); err != nil {
+			t.Fatal(err)
+		}
+		if got := s.as[kindPolicy+" "+p.Name]; got == "" || got != cached.ResourceVersion {
+			t.Errorf("%s was written in version %q, want %q", p.Name, got, cached.ResourceVersion)
+		}
 	}
 }
 

@@ -170,6 +170,9 @@ func (r *Reconciler) open(ctx context.Context, key rule.Key, seen policy.Report)
 func (r *Reconciler) keep(key rule.Key, report policy.Report, refusal *policy.Refusal) {
 	report.Enforced, report.Reason = metav1.ConditionFalse, refusal.Reason
 	report.Message = "not enforced as it is now, and what was before is left as it is: " + refusal.Message
+	if refusal.Reason == v1alpha1.ReasonConflict {
+		report.Message = "not enforced as it is now in all of its parts: " + refusal.Message
+	}
 	r.Set(key, report)
 }
 
