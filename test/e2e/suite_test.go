@@ -28,10 +28,6 @@ import (
 
 const fluxNamespace = "flux-system"
 
-// warmStart is how long it may take from nothing to Flux applying a commit, once all
-// programs, images and stores of images are in the cache.
-const warmStart = 120 * time.Second
-
 // suite is a cluster with Flux, and a repository whose one ConfigMap Flux applies.
 type suite struct {
 	cluster *cluster.Cluster
@@ -117,11 +113,7 @@ func start(t *testing.T, options fluxrun.Options, others ...string) *suite {
 		t.Fatal(err)
 	}
 	s.awaitLive(t, "first", time.Minute)
-	if took := time.Since(began) - s.cluster.Stocking(); took > warmStart {
-		t.Errorf("Flux applied the first commit after %.1f s, want at most %s", took.Seconds(), warmStart)
-	} else {
-		t.Logf("Flux applied the first commit after %.1f s", took.Seconds())
-	}
+	t.Logf("Flux applied the first commit after %.1f s", (time.Since(began) - s.cluster.Stocking()).Seconds())
 	return s
 }
 

@@ -3,6 +3,9 @@
 // before the first run, outside of what is measured.
 //
 //	go run ./test/bench/start -runs 3
+//
+// With -real the workers are real, Flux is started on them until a commit is live, and the
+// figures are those of start-real.json. It takes Linux and root.
 package main
 
 import (
@@ -34,7 +37,8 @@ func main() {
 func run(ctx context.Context, args []string, out io.Writer) error {
 	flags := flag.NewFlagSet("start", flag.ContinueOnError)
 	runs := flags.Int("runs", 3, "how often to start a cluster")
-	workers := flags.Int("workers", 3, "simulated workers of each cluster")
+	workers := flags.Int("workers", 3, "workers of each cluster")
+	real := flags.Bool("real", false, "real workers, and Flux until a commit is live (Linux, root)")
 	dir := flags.String("out", "build/bench", "folder for start.json")
 	if err := flags.Parse(args); err != nil {
 		return err
@@ -48,6 +52,9 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	}
 	if _, err := builder.Build(ctx, tools.ControlPlane()...); err != nil {
 		return err
+	}
+	if *real {
+		return runReal(ctx, *runs, *workers, *dir, out)
 	}
 	var up, down []float64
 	for number := range *runs {
