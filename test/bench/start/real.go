@@ -55,7 +55,7 @@ func startReal(ctx context.Context, workers int, out io.Writer) (t took, err err
 	if err != nil {
 		return t, err
 	}
-	defer func() { err = errors.Join(err, git.Close()) }()
+	defer func() { err = errors.Join(err, git.Close()) }() //nolint:contextcheck // whatever became of ctx
 	options.Cluster = c
 	flux, err := fluxrun.Install(ctx, options)
 	if err != nil {
