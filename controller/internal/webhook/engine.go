@@ -287,7 +287,8 @@ func (e *Engine) InForce(key rule.Key) *rule.Rule {
 // Consumer is the name of a generation of a rule among those who want objects.
 func Consumer(r *rule.Rule) string { return fmt.Sprintf("webhook/%s/%d", r.Key(), r.Generation()) }
 
-// ResourcesChanged resolves all rules again.
+// ResourcesChanged resolves all rules again. Without any rule there is a round, too: before
+// it is known what the API server serves no replica is ready.
 func (e *Engine) ResourcesChanged() {
 	e.applying.Lock()
 	defer e.applying.Unlock()
@@ -297,6 +298,7 @@ func (e *Engine) ResourcesChanged() {
 	for key, s := range rules {
 		e.replace(key, s, s.unresolved())
 	}
+	e.change(func(c *changes) { c.rules = true })
 }
 
 // StateChanged looks again at which rules can be evaluated, and makes all lists

@@ -145,6 +145,28 @@ func TestBeforeItIsSynced(t *testing.T) {
 	f.await(t, "gone", func() bool { return f.says(t, denying, aPod) == "allowed" })
 }
 
+// TestWithoutRules has a replica of a cluster without rules be ready once it is known what the
+// API server serves, however long after its first look that is.
+func TestWithoutRules(t *testing.T) {
+	t.Parallel()
+	objects := newFakeObjects()
+	served := objects.served
+	objects.served = nil
+	f := newEngine(t, objects)
+	f.Expect(nil)
+	f.run(t)
+	f.await(t, "a look", func() bool {
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		return !f.changes.rules
+	})
+	objects.mu.Lock()
+	objects.served = served
+	objects.mu.Unlock()
+	f.ResourcesChanged()
+	f.await(t, "ready", f.ready.Load)
+}
+
 // TestExpectedAgain has a rule that is gone before it was seen be waited for no longer than
 // until somebody looks again, and one that there still is as before.
 func TestExpectedAgain(t *testing.T) {
