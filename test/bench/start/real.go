@@ -8,6 +8,8 @@ import (
 	"os"
 	"time"
 
+	"k8s.io/apimachinery/pkg/util/wait"
+
 	"github.com/mainstay-dev/mainstay/test/bench"
 	"github.com/mainstay-dev/mainstay/test/cluster"
 	"github.com/mainstay-dev/mainstay/test/fluxrun"
@@ -15,8 +17,12 @@ import (
 	"github.com/mainstay-dev/mainstay/test/images"
 )
 
-// liveWithin bounds the wait for a commit to be live, once Flux is there.
-const liveWithin = 2 * time.Minute
+const (
+	// liveWithin bounds the wait for a commit to be live, once Flux is there.
+	liveWithin = 2 * time.Minute
+	// look is how often it is looked at: kubectl takes of the processors that are measured.
+	look = 250 * time.Millisecond
+)
 
 // took are the seconds that parts of a start took, and the end.
 type took struct{ ready, live, stop float64 }
@@ -72,16 +78,12 @@ func startReal(ctx context.Context, workers int, out io.Writer) (t took, err err
 	if err := flux.Sync(ctx, fluxrun.SyncOptions{Name: "tracked", URL: repo.URL(), Path: "objects", Prune: true}); err != nil {
 		return t, err
 	}
-	ctx, cancel := context.WithTimeout(ctx, liveWithin)
-	defer cancel()
-	for {
+	err = wait.PollUntilContextTimeout(ctx, look, liveWithin, true, func(ctx context.Context) (bool, error) {
 		_, err := c.Kubectl(ctx, "-n", "default", "get", "configmap", "tracked")
-		if err == nil {
-			break
-		}
-		if ctx.Err() != nil {
-			return t, fmt.Errorf("wait for the commit to be live: %w", err)
-		}
+		return err == nil, nil
+	})
+	if err != nil {
+		return t, fmt.Errorf("wait for the commit to be live: %w", err)
 	}
 	t.live = since()
 	return t, nil
