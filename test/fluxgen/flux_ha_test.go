@@ -40,6 +40,10 @@ func TestFluxHAOnEachController(t *testing.T) {
 		if len(terms) != 1 || !slices.Contains(terms[0].PodAffinityTerm.MatchLabelKeys, "app") {
 			t.Errorf("%s: anti-affinity = %+v, want one term per controller", name, terms)
 		}
+		two, five := "2", "5"
+		if diff := cmp.Diff([]corev1.PodDNSConfigOption{{Name: "timeout", Value: &two}, {Name: "attempts", Value: &five}}, pod.DNSConfig.Options); diff != "" {
+			t.Errorf("%s: options of DNS (-want +got):\n%s", name, diff)
+		}
 		if len(pod.Affinity.PodAntiAffinity.RequiredDuringSchedulingIgnoredDuringExecution) != 0 {
 			t.Errorf("%s: has a required anti-affinity", name)
 		}
@@ -106,6 +110,8 @@ spec:
       tolerations:
       - {key: dedicated, operator: Equal, value: flux, effect: NoSchedule}
       - {key: node.kubernetes.io/unreachable, operator: Exists, effect: NoExecute, tolerationSeconds: 300}
+      dnsConfig:
+        searches: [corp.example]
       topologySpreadConstraints:
       - topologyKey: kubernetes.io/hostname
         maxSkew: 2
@@ -131,6 +137,9 @@ spec:
 	}
 	if pod.Containers[0].Args[0] != "--concurrent=8" {
 		t.Errorf("arguments = %v, want theirs first", pod.Containers[0].Args)
+	}
+	if len(pod.DNSConfig.Searches) != 1 || len(pod.DNSConfig.Options) != 2 {
+		t.Errorf("DNS = %+v, want their search domain and our options", pod.DNSConfig)
 	}
 	// The API server rejects two constraints with one pair of topologyKey and
 	// whenUnsatisfiable.

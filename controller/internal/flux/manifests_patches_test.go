@@ -92,7 +92,7 @@ func TestInstancePatchesComeBehindThoseThatAreThere(t *testing.T) {
 		"kustomize-controller", "",
 		"(kustomize|helm|notification|image-reflector|image-automation)-controller(-.+)?",
 		"source-(controller|watcher)(-.+)?",
-		"((source|kustomize|helm|notification|image-reflector|image-automation)-controller|source-watcher)(-.+)?", "",
+		"((source|kustomize|helm|notification|image-reflector|image-automation)-controller|source-watcher)(-.+)?", "", "",
 	}
 	if diff := cmp.Diff(want, targets); diff != "" {
 		t.Errorf("names that the patches of the FluxInstance target (-want +got):\n%s", diff)
