@@ -58,13 +58,20 @@ type authority struct {
 	names []string
 }
 
-// judge says what has to be made anew, and why.
+// judge says what has to be made anew, and why. That the CA's key is missing is no reason
+// by itself: whoever else writes the Secret, as while it changes hands, is not fought.
 func (a authority) judge(m material, now time.Time) (renewal, string) {
+	what, why := a.due(m, now)
+	if what == renewServing && m.caKey == nil {
+		return renewAll, why + ", and the CA has no key"
+	}
+	return what, why
+}
+
+func (a authority) due(m material, now time.Time) (renewal, string) {
 	switch {
 	case len(m.bundle) == 0:
 		return renewAll, "there is no CA"
-	case m.caKey == nil:
-		return renewAll, "the CA has no key"
 	case !m.bundle[0].IsCA:
 		return renewAll, "what should be the CA is none"
 	case now.Before(m.bundle[0].NotBefore):

@@ -62,9 +62,11 @@ func TestWhatIsRenewedAndWhen(t *testing.T) {
 			},
 			at: day0, want: renewAll, wantWhy: "there is no CA",
 		},
-		"all without the CA's key": {change: func(d map[string][]byte) { delete(d, KeyCAKey) }, at: day0, want: renewAll, wantWhy: "the CA has no key"},
-		"all where the key is another CA's": {
-			change: func(d map[string][]byte) { d[KeyCAKey] = second[KeyCAKey] }, at: day0, want: renewAll, wantWhy: "the CA has no key",
+		"nothing of somebody else's":       {change: func(d map[string][]byte) { delete(d, KeyCAKey) }, at: day0, want: renewNothing},
+		"nothing beside a former CA's key": {change: func(d map[string][]byte) { d[KeyCAKey] = second[KeyCAKey] }, at: day0, want: renewNothing},
+		"all of somebody else's near its end": {
+			change: func(d map[string][]byte) { delete(d, KeyCAKey) },
+			at:     day0.Add(61 * day), want: renewAll, wantWhy: "the serving certificate is near its end, and the CA has no key",
 		},
 		"all where the CA is none": {
 			change: func(d map[string][]byte) {
