@@ -9,28 +9,46 @@ import (
 	"github.com/mainstay-dev/mainstay/controller/internal/check"
 )
 
-// writeGitHub writes one workflow command for each finding, and for people the notes
-// and one line. A command is about the patch that set what is wrong, where there is
-// one: a pull request shows what is on lines that it changes. Two objects that come
-// from one place with one message are one.
+// writeGitHub writes one workflow command for each finding and for each note about a place,
+// and for people the other notes and one line. A command is about the patch that set what is
+// wrong, where there is one: a pull request shows what is on lines that it changes. Two
+// objects that come from one place with one message are one.
 func writeGitHub(out io.Writer, report *check.Report) error {
 	said := map[string]bool{}
-	for _, f := range open(report) {
-		place := check.Place{Path: f.Path, Line: f.Line}
-		if len(f.SetBy) > 0 {
-			place = f.SetBy[0]
-		}
-		line := fmt.Sprintf("::%s file=%s,line=%d,title=%s::%s\n",
-			githubLevel(f.Severity), property(visible(place.Path)), place.Line, property(clean(f.Check+" ("+string(f.Severity)+")")), data(about(f)))
+	command := func(level string, at check.Place, title, text string) error {
+		line := fmt.Sprintf("::%s file=%s,line=%d,title=%s::%s\n", level, property(visible(at.Path)), at.Line, property(clean(title)), data(text))
 		if said[line] {
-			continue
+			return nil
 		}
 		said[line] = true
 		if _, err := io.WriteString(out, line); err != nil {
 			return fmt.Errorf("write the annotations: %w", err)
 		}
+		return nil
 	}
-	for _, line := range append(notes(report), counted(report)) {
+	for _, f := range open(report) {
+		place := check.Place{Path: f.Path, Line: f.Line}
+		if len(f.SetBy) > 0 {
+			place = f.SetBy[0]
+		}
+		if err := command(githubLevel(f.Severity), place, f.Check+" ("+string(f.Severity)+")", about(f)); err != nil {
+			return err
+		}
+	}
+	rest := *report
+	rest.Notes = nil
+	for _, n := range report.Notes {
+		if n.Path == "" {
+			rest.Notes = append(rest.Notes, n)
+			continue
+		}
+		place := check.Place{Path: n.Path, Line: n.Line}
+		n.Path = ""
+		if err := command("notice", place, n.Check, strings.TrimPrefix(note(&n), "note: ")); err != nil {
+			return err
+		}
+	}
+	for _, line := range append(notes(&rest), counted(report)) {
 		if _, err := fmt.Fprintln(out, line); err != nil {
 			return fmt.Errorf("write the notes: %w", err)
 		}
