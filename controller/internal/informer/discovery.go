@@ -30,9 +30,15 @@ const (
 	// be read is known meanwhile from reading them.
 	forgetAfter = 5 * time.Second
 
-	// retryDiscovery is the pause after a failed discovery, and after a served
-	// group that did not answer.
-	retryDiscovery = 5 * time.Second
+	// rediscovery is the pause after a discovery that found everything: an upgrade of the API
+	// server brings resources to groups that it has, and changes no definition.
+	rediscovery = 10 * time.Minute
+
+	// retryDiscovery is the pause after a failed discovery, and the first one after a
+	// served group that did not answer. maxRetryDiscovery is the last of those: a group may
+	// be down for good, and a change of its APIService has the API server asked at once.
+	retryDiscovery    = 5 * time.Second
+	maxRetryDiscovery = time.Minute
 )
 
 // definitions are the resources whose changes say that the API server serves
@@ -84,13 +90,13 @@ func identityOnly(item any) (any, error) {
 
 // discover reads what the API server serves and settles the informers. Groups
 // that do not answer (an aggregated API server that is down) keep the
-// resources that were known of them: an outage is not an uninstallation. again says that
-// not all is known.
-func (s *Set) discover(_ context.Context) (again bool, err error) {
+// resources that were known of them: an outage is not an uninstallation. missed and partial
+// are why not all is known: what was served is missing, and groups did not answer.
+func (s *Set) discover(_ context.Context) (missed, partial bool, err error) {
 	groups, lists, err := s.clients.Discovery.ServerGroupsAndResources()
 	failed, partial := discovery.GroupDiscoveryFailedErrorGroups(err)
 	if err != nil && !partial {
-		return true, fmt.Errorf("discover resources: %w", err)
+		return false, false, fmt.Errorf("discover resources: %w", err)
 	}
 
 	preferred := map[schema.GroupVersion]bool{}
@@ -115,7 +121,7 @@ func (s *Set) discover(_ context.Context) (again bool, err error) {
 	}
 
 	s.mu.Lock()
-	missed := s.remember(resources, paths, failed, time.Now())
+	missed = s.remember(resources, paths, failed, time.Now())
 	same := s.resources != nil && maps.Equal(resources, s.resources) && maps.Equal(paths, s.paths)
 	s.resources, s.paths = resources, paths
 	changed := s.settle()
@@ -127,7 +133,19 @@ func (s *Set) discover(_ context.Context) (again bool, err error) {
 			h.ResourcesChanged()
 		}
 	}
-	return partial || missed, nil
+	return missed, partial, nil
+}
+
+// pauseAfter is how long to wait until the API server is asked again, after last before this
+// answer; 0 where all is known.
+func pauseAfter(last time.Duration, missed, partial bool, err error) time.Duration {
+	switch {
+	case missed || err != nil:
+		return retryDiscovery
+	case partial:
+		return min(max(2*last, retryDiscovery), maxRetryDiscovery)
+	}
+	return 0
 }
 
 // remember adds what is known of groups that did not answer, and of what has not been

@@ -1,6 +1,7 @@
 package informer
 
 import (
+	"cmp"
 	"context"
 	"maps"
 	"slices"
@@ -220,7 +221,10 @@ func (s *Set) Start(ctx context.Context) error {
 	}
 	s.Refresh()
 	// One pause at a time, however many changes ask for a discovery during it.
-	var retry <-chan time.Time
+	var (
+		retry <-chan time.Time
+		pause time.Duration
+	)
 	for {
 		select {
 		case <-ctx.Done():
@@ -239,14 +243,12 @@ func (s *Set) Start(ctx context.Context) error {
 			if !s.settleDown(ctx) {
 				continue
 			}
-			again, err := s.discover(ctx)
+			missed, partial, err := s.discover(ctx)
 			if err != nil {
 				s.log.Error(err, "cannot discover what the API server serves, trying again")
 			}
-			retry = nil
-			if again {
-				retry = time.After(retryDiscovery)
-			}
+			pause = pauseAfter(pause, missed, partial, err)
+			retry = time.After(cmp.Or(pause, rediscovery))
 		}
 	}
 }

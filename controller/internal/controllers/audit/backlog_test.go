@@ -8,7 +8,6 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	"github.com/mainstay-dev/mainstay/controller/api/v1alpha1"
-	"github.com/mainstay-dev/mainstay/test/builders"
 )
 
 // Objects that change faster than a rule is evaluated keep it neither from a first
@@ -19,10 +18,8 @@ func TestChangesDuringAPassWaitForItsEnd(t *testing.T) {
 	for name, namespaces := range map[string]string{"of all namespaces": "All", "of its namespace": "Same"} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			r := builders.MakeClusterRule("r").Match("", "v1", "configmaps").Refer("s", "v1", "Secret", namespaces).
-				Modes(v1alpha1.ModeAudit).Validate("size(refs.s) == 0", "no").Obj()
 			s := newStore(count)
-			b := newBed(t, s, r)
+			b := newBed(t, s, referring(namespaces))
 			s.takes.Store(int64(60 * time.Millisecond)) // two of them are a slice
 			changed := func(obj *unstructured.Unstructured) { b.ObjectChanged(secrets, obj, obj) }
 			for turns := 0; b.summary() == nil; turns++ {
@@ -45,13 +42,31 @@ func TestChangesDuringAPassWaitForItsEnd(t *testing.T) {
 			// What changed meanwhile is looked at afterwards.
 			s.takes.Store(0)
 			s.maps = s.maps[1:]
-			for b.queue.Len() > 0 {
-				b.turn(t)
-			}
+			b.work(t)
 			want.Pass--
 			if diff := cmp.Diff(want, b.summary()); diff != "" {
 				t.Errorf("summary after the changes (-want +got):\n%s", diff)
 			}
 		})
 	}
+}
+
+// A list that takes long to make is made once for all objects that see it, however many slices
+// they take.
+func TestListsAreMadeOnceForAPass(t *testing.T) {
+	t.Parallel()
+	s := newStore(6)
+	b := newBed(t, s, referring("All"))
+	s.takes.Store(int64(60 * time.Millisecond)) // two of them are a slice
+	b.work(t)
+	b.expect(t, "at first", v1alpha1.RuleSummary{Pass: 6})
+	if s.listed[secrets] != 1 {
+		t.Errorf("%d lists of a pass", s.listed[secrets])
+	}
+
+	s.takes.Store(0)
+	s.secrets = append(s.secrets, object("Secret", "s"))
+	b.ObjectChanged(secrets, nil, s.secrets[0])
+	b.work(t)
+	b.expect(t, "with another list", v1alpha1.RuleSummary{Fail: 6})
 }

@@ -1,7 +1,9 @@
 package audit
 
 import (
+	"cmp"
 	"fmt"
+	"slices"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -23,16 +25,21 @@ var (
 	secrets    = schema.GroupVersionResource{Version: "v1", Resource: "secrets"}
 )
 
-// store has ConfigMaps in the namespace ns, each of which takes a while to get.
+// store has ConfigMaps and Secrets in the namespace ns, each of which takes a while to get.
 type store struct {
-	maps  []*unstructured.Unstructured
-	takes atomic.Int64 // nanoseconds
+	maps, secrets []*unstructured.Unstructured
+	takes         atomic.Int64 // nanoseconds
+	unserved      bool         // Secrets
+	// phases are Synced where they are not said.
+	phases map[schema.GroupVersionResource]informer.Phase
+	// listed counts lists.
+	listed map[schema.GroupVersionResource]int
 }
 
 var _ Objects = (*store)(nil)
 
 func newStore(count int) *store {
-	s := &store{}
+	s := &store{phases: map[schema.GroupVersionResource]informer.Phase{}, listed: map[schema.GroupVersionResource]int{}}
 	for i := range count {
 		s.maps = append(s.maps, object("ConfigMap", fmt.Sprintf("m%d", i)))
 	}
@@ -50,31 +57,37 @@ func (s *store) Apply(string, informer.Wants) {}
 func (s *store) Discovered() bool             { return true }
 
 func (s *store) Resources() []informer.Resource {
-	return []informer.Resource{
-		{GroupVersionResource: configMaps, Kind: "ConfigMap", Namespaced: true, Preferred: true},
-		{GroupVersionResource: secrets, Kind: "Secret", Namespaced: true, Preferred: true},
+	served := []informer.Resource{{GroupVersionResource: configMaps, Kind: "ConfigMap", Namespaced: true, Preferred: true}}
+	if !s.unserved {
+		served = append(served, informer.Resource{GroupVersionResource: secrets, Kind: "Secret", Namespaced: true, Preferred: true})
 	}
+	return served
 }
 
-func (s *store) State(string, schema.GroupVersionResource) informer.State {
-	return informer.State{Phase: informer.Synced}
+func (s *store) State(_ string, gvr schema.GroupVersionResource) informer.State {
+	return informer.State{Phase: cmp.Or(s.phases[gvr], informer.Synced)}
 }
 
-func (s *store) Get(_ schema.GroupVersionResource, _, name string) *unstructured.Unstructured {
+func (s *store) Get(gvr schema.GroupVersionResource, _, name string) *unstructured.Unstructured {
 	time.Sleep(time.Duration(s.takes.Load()))
-	for _, m := range s.maps {
-		if m.GetName() == name {
-			return m
+	for _, obj := range s.of(gvr) {
+		if obj.GetName() == name {
+			return obj
 		}
 	}
 	return nil
 }
 
 func (s *store) List(gvr schema.GroupVersionResource, _ string) []*unstructured.Unstructured {
-	if gvr == configMaps {
-		return s.maps
+	s.listed[gvr]++
+	return slices.Clone(s.of(gvr))
+}
+
+func (s *store) of(gvr schema.GroupVersionResource) []*unstructured.Unstructured {
+	if gvr == secrets {
+		return s.secrets
 	}
-	return nil
+	return s.maps
 }
 
 // bed is an engine with one rule that nobody but the test has evaluated. The engine
@@ -122,6 +135,20 @@ func (b *bed) turn(t *testing.T) bool {
 	b.evaluate(t.Context(), key)
 	b.queue.Done(key)
 	return true
+}
+
+// work takes turns until the queue is empty.
+func (b *bed) work(t *testing.T) {
+	t.Helper()
+	for b.queue.Len() > 0 {
+		b.turn(t)
+	}
+}
+
+// turns has the objects of a resource be in another phase, and the engine told so.
+func (b *bed) turns(gvr schema.GroupVersionResource, phase informer.Phase) {
+	b.store.phases[gvr] = phase
+	b.StateChanged(gvr)
 }
 
 // summary is nil as long as the rule has no result.

@@ -119,7 +119,7 @@ func (e *Engine) SetRule(key rule.Key, uid types.UID, generation int64, spec *v1
 		return
 	}
 
-	s := &state{uid: uid, generation: generation, suspended: spec.Suspend, severity: spec.Severity}
+	s := &state{uid: uid, generation: generation, since: e.clock.Now(), suspended: spec.Suspend, severity: spec.Severity}
 	s.rule, s.mistakes = rule.Compile(e.compiler, key, generation, spec)
 	if s.rule != nil {
 		s.refusal = policy.Check(s.rule)
@@ -134,7 +134,7 @@ func (e *Engine) SetRule(key rule.Key, uid types.UID, generation int64, spec *v1
 	e.objects.Apply(key.String(), wants)
 	e.applying.Unlock()
 
-	e.schedule(key, func(p *pending) { p.all = true })
+	e.schedule(key)
 	e.notify(key)
 }
 
@@ -163,7 +163,7 @@ func (e *Engine) ResourcesChanged() {
 	e.mu.Unlock()
 	for key, w := range wants {
 		e.objects.Apply(key.String(), w)
-		e.schedule(key, func(p *pending) { p.all = true })
+		e.schedule(key)
 		e.notify(key)
 	}
 }
@@ -176,7 +176,7 @@ func (e *Engine) StateChanged(gvr schema.GroupVersionResource) {
 		s := e.rules[key]
 		affected = append(affected, key)
 		if s.waiting || e.objects.State(key.String(), gvr).Phase != informer.Synced {
-			s.pending.all = true
+			s.pending.everything()
 			e.queue.Add(key)
 		}
 	}
@@ -191,7 +191,7 @@ func (e *Engine) Replaced(gvr schema.GroupVersionResource) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	for _, key := range e.readers[gvr] {
-		e.rules[key].pending.all = true
+		e.rules[key].pending.everything()
 		e.queue.Add(key)
 	}
 }
@@ -222,7 +222,7 @@ func (e *Engine) ObjectChanged(gvr schema.GroupVersionResource, old, obj *unstru
 			if ref.Namespaces.Same && namespace != "" {
 				s.pending.namespace(namespace)
 			} else if ref.Namespaces.Same || ref.Namespaces.All || ref.Namespaces.Include(namespace, "") {
-				s.pending.all = true
+				s.pending.everything()
 			}
 		}
 		if before && !s.pending.empty() {
@@ -250,11 +250,12 @@ func (e *Engine) index() {
 	}
 }
 
-func (e *Engine) schedule(key rule.Key, change func(*pending)) {
+// schedule has everything of a rule evaluated.
+func (e *Engine) schedule(key rule.Key) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if s, ok := e.rules[key]; ok {
-		change(&s.pending)
+		s.pending.everything()
 		e.queue.Add(key)
 	}
 }

@@ -25,22 +25,21 @@ func (e *Engine) evaluate(ctx context.Context, key rule.Key) {
 	now := e.clock.Now()
 	e.mu.Lock()
 	s, ok := e.rules[key]
-	if !ok || !s.usable() {
+	if !ok {
 		e.mu.Unlock()
 		return
 	}
-	b := &batch{engine: e, state: s, key: key, now: now, refs: newRefs(e.objects, s.references)}
-	complete := b.sort(s.matches)
-	blocked := slices.ContainsFunc(s.background(), func(gvr schema.GroupVersionResource) bool {
-		return e.objects.State(key.String(), gvr).Phase != informer.Synced
-	})
-	s.waiting = !complete || blocked
-	if blocked {
-		// The StateChanged that ends it has everything evaluated.
+	b := &batch{engine: e, state: s, key: key, now: now}
+	if blocked, passes := b.look(); blocked {
+		// What ends it, StateChanged or ResourcesChanged, brings the rule back.
+		lost := s.hold(passes)
 		e.mu.Unlock()
+		if lost {
+			e.notify(key)
+		}
 		return
 	}
-	todo := s.take(now)
+	todo := s.take(now, e.objects)
 	again := s.expires.Sub(now)
 	e.mu.Unlock()
 
@@ -59,12 +58,13 @@ func (e *Engine) evaluate(ctx context.Context, key rule.Key) {
 	}
 	e.metrics.EvaluationSeconds.Observe(time.Since(start).Seconds())
 	ctrl.LoggerFrom(ctx).V(1).Info("evaluated", "rule", key.String(), "objects", count, "left", len(s.backlog))
-	e.publish(key, s, now)
+	e.publish(b)
 }
 
-// publish makes known what was found. A first pass is not shown in part: its
-// counts would say less than the truth.
-func (e *Engine) publish(key rule.Key, s *state, now time.Time) {
+// publish makes known what was found. A first pass is not shown in part, nor while a kind is
+// being listed: its counts would say less than the truth.
+func (e *Engine) publish(b *batch) {
+	key, s := b.key, b.state
 	left := len(s.backlog) > 0
 	e.mu.Lock()
 	first := s.found == nil
@@ -72,7 +72,7 @@ func (e *Engine) publish(key rule.Key, s *state, now time.Time) {
 		e.queue.Add(key)
 	}
 	e.mu.Unlock()
-	if left && first {
+	if first && (left || b.listing) {
 		return
 	}
 	result := s.records.result()
@@ -80,7 +80,7 @@ func (e *Engine) publish(key rule.Key, s *state, now time.Time) {
 	changed := !reflect.DeepEqual(s.found, result)
 	s.found = result
 	e.mu.Unlock()
-	e.wait(key, s, now)
+	e.wait(key, s, b.now)
 	if changed {
 		e.notify(key)
 	}
@@ -91,17 +91,46 @@ type batch struct {
 	engine *Engine
 	state  *state
 	key    rule.Key
-	refs   *refs
 	now    time.Time
 
 	// list are the matched resources whose objects can be seen, and gone those
 	// whose objects cannot be seen any more. A resource that is being listed is
-	// in neither: what is known of it stays.
+	// in neither, and listing is true: what is known of it stays.
 	list, gone map[schema.GroupVersionResource]rule.APIResource
+	listing    bool
 }
 
-// sort fills in list and gone, and says whether every resource can be seen.
-func (b *batch) sort(matches []rule.APIResource) bool {
+// look finds out what can be seen of what the rule reads. It is blocked where nothing can be
+// evaluated; passes says that this is a matter of time. The engine's mu is held.
+func (b *batch) look() (blocked, passes bool) {
+	s := b.state
+	if !s.usable() {
+		return true, false
+	}
+	b.sort(s.matches)
+	unread := len(b.list) == 0 && !b.listing
+	blocked = unread
+	for _, gvr := range s.background() {
+		switch b.engine.objects.State(b.key.String(), gvr).Phase {
+		case informer.Synced:
+		case informer.Syncing:
+			blocked = true
+		case informer.Absent, informer.Forbidden:
+			blocked, unread = true, true
+		}
+	}
+	waits := blocked || len(b.list) < len(s.matches)
+	if s.waiting && !waits {
+		// The StateChanged of what was waited for comes after the state, and finds nobody
+		// waiting.
+		s.pending.everything()
+	}
+	s.waiting = waits
+	return blocked, !unread
+}
+
+// sort fills in list, gone and listing.
+func (b *batch) sort(matches []rule.APIResource) {
 	b.list = map[schema.GroupVersionResource]rule.APIResource{}
 	b.gone = map[schema.GroupVersionResource]rule.APIResource{}
 	for _, resource := range matches {
@@ -111,6 +140,7 @@ func (b *batch) sort(matches []rule.APIResource) bool {
 		case informer.Absent, informer.Forbidden:
 			b.gone[resource.GroupVersionResource] = resource
 		case informer.Syncing:
+			b.listing = true
 		}
 	}
 	for gvr := range b.state.records.outcomes {
@@ -118,7 +148,6 @@ func (b *batch) sort(matches []rule.APIResource) bool {
 			b.gone[gvr] = rule.APIResource{GroupVersionResource: gvr}
 		}
 	}
-	return len(b.list) == len(matches)
 }
 
 // plan turns what is pending into a list of objects to look at: those that are
@@ -163,7 +192,7 @@ func (b *batch) add(gvr schema.GroupVersionResource, namespace string) {
 }
 
 // run looks at planned objects until the deadline, at one at least, and returns
-// at how many.
+// at how many. Then those are planned whose message a status has room for.
 func (b *batch) run(ctx context.Context, deadline time.Time) int {
 	count := 0
 	for _, ref := range b.state.backlog {
@@ -177,7 +206,10 @@ func (b *batch) run(ctx context.Context, deadline time.Time) int {
 	}
 	b.state.backlog = b.state.backlog[count:]
 	if len(b.state.backlog) == 0 {
-		b.state.backlog = nil
+		b.state.backlog = b.state.records.refill()
+	}
+	if len(b.state.backlog) == 0 {
+		b.state.refs = nil
 	}
 	return count
 }
@@ -208,7 +240,7 @@ func (b *batch) object(ctx context.Context, resource rule.APIResource, at object
 		b.state.records.set(resource, at, "", nil)
 		return
 	}
-	finding := b.state.rule.Evaluate(ctx, rule.Input{Object: obj, Resource: gvr, Namespace: namespace, Refs: b.refs, Now: b.now})
+	finding := b.state.rule.Evaluate(ctx, rule.Input{Object: obj, Resource: gvr, Namespace: namespace, Refs: b.state.refs, Now: b.now})
 	if ctx.Err() != nil {
 		return
 	}

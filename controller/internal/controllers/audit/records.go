@@ -11,6 +11,11 @@ import (
 	"github.com/mainstay-dev/mainstay/controller/internal/rule"
 )
 
+// maxKept bounds the violations of one rule that are kept with their message. A status shows
+// MaxViolations of them: with more than that at hand, all outcomes are looked through once for
+// many objects that are mended.
+const maxKept = 5 * v1alpha1.MaxViolations
+
 // objectName names an object within its resource.
 type objectName struct {
 	namespace, name string
@@ -21,49 +26,108 @@ type objectName struct {
 type Violation struct {
 	v1alpha1.Violation
 	UID types.UID
+
+	ref objectRef
 }
 
 // records holds the outcome for every matched object of one rule, and the
-// findings that people have to see.
+// findings that people have to see first.
 type records struct {
-	outcomes   map[schema.GroupVersionResource]map[objectName]v1alpha1.Outcome
-	violations map[objectRef]Violation
-	summary    v1alpha1.RuleSummary
+	outcomes map[schema.GroupVersionResource]map[objectName]v1alpha1.Outcome
+	summary  v1alpha1.RuleSummary
+	// first are the violations that come first, in order. One without a message is to be
+	// evaluated for it. Of others the outcome alone is known.
+	first []Violation
 }
 
 // set records a finding, or that there is none any more.
 func (r *records) set(resource rule.APIResource, at objectName, uid types.UID, finding *rule.Finding) {
 	gvr := resource.GroupVersionResource
-	ref := objectRef{gvr: gvr, namespace: at.namespace, name: at.name}
 	if outcome, had := r.outcomes[gvr][at]; had {
 		r.count(outcome, -1)
 		delete(r.outcomes[gvr], at)
-		delete(r.violations, ref)
 	}
-	if finding == nil || !finding.Matched {
+	matched := finding != nil && finding.Matched
+	i, kept := r.find(objectRef{gvr: gvr, namespace: at.namespace, name: at.name})
+	switch fails := matched && violates(finding.Outcome); {
+	case fails && kept:
+		r.first[i] = violationOf(resource, at, uid, finding)
+	case fails && (i < len(r.first) || !r.more()):
+		r.insert(i, violationOf(resource, at, uid, finding))
+	case kept:
+		r.first = slices.Delete(r.first, i, i+1)
+	}
+	if !matched {
 		return
 	}
 	if r.outcomes == nil {
 		r.outcomes = map[schema.GroupVersionResource]map[objectName]v1alpha1.Outcome{}
-		r.violations = map[objectRef]Violation{}
 	}
 	if r.outcomes[gvr] == nil {
 		r.outcomes[gvr] = map[objectName]v1alpha1.Outcome{}
 	}
 	r.outcomes[gvr][at] = finding.Outcome
 	r.count(finding.Outcome, 1)
-	if finding.Outcome != v1alpha1.OutcomeFail && finding.Outcome != v1alpha1.OutcomeError {
-		return
+}
+
+func violates(outcome v1alpha1.Outcome) bool {
+	return outcome == v1alpha1.OutcomeFail || outcome == v1alpha1.OutcomeError
+}
+
+func violationOf(resource rule.APIResource, at objectName, uid types.UID, finding *rule.Finding) Violation {
+	gvr := resource.GroupVersionResource
+	return Violation{
+		UID: uid,
+		ref: objectRef{gvr: gvr, namespace: at.namespace, name: at.name},
+		Violation: v1alpha1.Violation{
+			APIVersion: gvr.GroupVersion().String(),
+			Kind:       resource.Kind,
+			Namespace:  at.namespace,
+			Name:       at.name,
+			Outcome:    finding.Outcome,
+			Reason:     finding.Reason,
+			Message:    finding.Message,
+		},
 	}
-	r.violations[ref] = Violation{UID: uid, Violation: v1alpha1.Violation{
-		APIVersion: gvr.GroupVersion().String(),
-		Kind:       resource.Kind,
-		Namespace:  at.namespace,
-		Name:       at.name,
-		Outcome:    finding.Outcome,
-		Reason:     finding.Reason,
-		Message:    finding.Message,
-	}}
+}
+
+func (r *records) find(ref objectRef) (at int, kept bool) {
+	return slices.BinarySearchFunc(r.first, ref, func(v Violation, ref objectRef) int { return byName(v.ref, ref) })
+}
+
+func (r *records) insert(at int, v Violation) {
+	r.first = slices.Insert(r.first, at, v)
+	if len(r.first) > maxKept {
+		r.first = r.first[:maxKept]
+	}
+}
+
+// more says whether there are violations that are not kept. They come after those that are.
+func (r *records) more() bool {
+	return int(r.summary.Fail+r.summary.Error) > len(r.first)
+}
+
+// refill has those kept that come next, where a status has room for more than are kept, and
+// returns those whose message is missing.
+func (r *records) refill() []objectRef {
+	if len(r.first) >= v1alpha1.MaxViolations || !r.more() {
+		return nil
+	}
+	for gvr, outcomes := range r.outcomes {
+		for at, outcome := range outcomes {
+			ref := objectRef{gvr: gvr, namespace: at.namespace, name: at.name}
+			if i, kept := r.find(ref); violates(outcome) && !kept && i < maxKept {
+				r.insert(i, Violation{ref: ref})
+			}
+		}
+	}
+	var missing []objectRef
+	for _, v := range r.first {
+		if v.Message == "" {
+			missing = append(missing, v.ref)
+		}
+	}
+	return missing
 }
 
 func (r *records) count(outcome v1alpha1.Outcome, by int32) {
@@ -85,11 +149,7 @@ func (r *records) forget(gvr schema.GroupVersionResource) {
 		r.count(outcome, -1)
 	}
 	delete(r.outcomes, gvr)
-	for ref := range r.violations {
-		if ref.gvr == gvr {
-			delete(r.violations, ref)
-		}
-	}
+	r.first = slices.DeleteFunc(r.first, func(v Violation) bool { return v.ref.gvr == gvr })
 }
 
 // found is what a status says of the records.
@@ -98,26 +158,20 @@ type found struct {
 	violations []Violation
 }
 
-// result has the counts and the first violations, by namespace, name, kind and
-// version.
+// result has the counts and the first violations.
 func (r *records) result() *found {
 	f := &found{summary: r.summary}
-	for _, v := range r.violations {
-		at, _ := slices.BinarySearchFunc(f.violations, v, byName)
-		if at >= v1alpha1.MaxViolations {
-			continue
+	for _, v := range r.first[:min(len(r.first), v1alpha1.MaxViolations)] {
+		if v.Message != "" {
+			f.violations = append(f.violations, v)
 		}
-		if len(f.violations) == v1alpha1.MaxViolations {
-			f.violations = f.violations[:v1alpha1.MaxViolations-1]
-		}
-		f.violations = slices.Insert(f.violations, at, v)
 	}
 	return f
 }
 
-func byName(a, b Violation) int {
+func byName(a, b objectRef) int {
 	return cmp.Or(
-		cmp.Compare(a.Namespace, b.Namespace), cmp.Compare(a.Name, b.Name),
-		cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.APIVersion, b.APIVersion),
+		cmp.Compare(a.namespace, b.namespace), cmp.Compare(a.name, b.name),
+		cmp.Compare(a.gvr.Resource, b.gvr.Resource), cmp.Compare(a.gvr.Group, b.gvr.Group), cmp.Compare(a.gvr.Version, b.gvr.Version),
 	)
 }

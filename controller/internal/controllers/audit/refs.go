@@ -8,7 +8,7 @@ import (
 	"github.com/mainstay-dev/mainstay/controller/internal/rule"
 )
 
-// refs gives one batch its referenced lists, each made once.
+// refs gives all that is planned its referenced lists, each made once.
 type refs struct {
 	objects    Objects
 	references []rule.Resolved

@@ -3,6 +3,7 @@ package audit
 import (
 	"fmt"
 	"strings"
+	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -17,7 +18,9 @@ import (
 type Report struct {
 	UID        types.UID
 	Generation int64
-	Severity   v1alpha1.Severity
+	// Known is how long the engine has had this generation.
+	Known    time.Duration
+	Severity v1alpha1.Severity
 
 	// Ready, Reason and Message are those of the Ready condition. Stalled is
 	// true where the spec has to be changed.
@@ -25,7 +28,7 @@ type Report struct {
 	Stalled         bool
 	Reason, Message string
 
-	// Summary is nil until the rule has been evaluated once.
+	// Summary is nil until the rule has been evaluated once, and while it cannot be.
 	Summary    *v1alpha1.RuleSummary
 	Violations []Violation
 }
@@ -38,7 +41,7 @@ func (e *Engine) Report(key rule.Key) (Report, bool) {
 	if !ok {
 		return Report{}, false
 	}
-	r := Report{UID: s.uid, Generation: s.generation, Severity: s.severity}
+	r := Report{UID: s.uid, Generation: s.generation, Known: e.clock.Since(s.since), Severity: s.severity}
 	r.Ready, r.Reason, r.Message = s.ready(key, e.objects)
 	switch r.Reason {
 	case v1alpha1.ReasonInvalidExpression, v1alpha1.ReasonInvalidSpec:

@@ -38,7 +38,14 @@ func (p *pending) empty() bool {
 	return !p.all && len(p.namespaces) == 0 && len(p.objects) == 0
 }
 
+// everything has all be evaluated again. What is pending in part is a part of it, and is not
+// kept: a rule may wait for days until it can be evaluated.
+func (p *pending) everything() { *p = pending{all: true} }
+
 func (p *pending) namespace(name string) {
+	if p.all {
+		return
+	}
 	if p.namespaces == nil {
 		p.namespaces = map[string]struct{}{}
 	}
@@ -46,6 +53,9 @@ func (p *pending) namespace(name string) {
 }
 
 func (p *pending) object(ref objectRef) {
+	if p.all {
+		return
+	}
 	if p.objects == nil {
 		p.objects = map[objectRef]struct{}{}
 	}
@@ -56,6 +66,7 @@ func (p *pending) object(ref objectRef) {
 type state struct {
 	uid        types.UID
 	generation int64
+	since      time.Time
 	suspended  bool
 	severity   v1alpha1.Severity
 	mistakes   field.ErrorList
@@ -78,27 +89,44 @@ type state struct {
 	// it was last evaluated.
 	waiting bool
 
-	// records, backlog, what is planned and not yet looked at, and planned, when that
-	// was, are touched by the one worker that evaluates the rule.
+	// records, backlog, what is planned and not yet looked at, planned, when that was, and
+	// refs, the lists that it is evaluated with, are touched by the one worker that evaluates
+	// the rule.
 	records records
 	backlog []objectRef
 	planned time.Time
+	refs    *refs
 	// found is what the last batch left.
 	found *found
 }
 
-// take returns what is to be planned: what is pending, once nothing is planned. The
-// engine's mu is held.
-func (s *state) take(now time.Time) pending {
+// take returns what is to be planned: what is pending, once nothing is planned. It is
+// evaluated with the lists of then: a change of them meanwhile is pending, and planned next.
+// The engine's mu is held.
+func (s *state) take(now time.Time, objects Objects) pending {
 	if len(s.backlog) > 0 {
 		return pending{}
 	}
 	todo := s.pending
-	s.pending, s.planned = pending{}, now
+	s.pending, s.planned, s.refs = pending{}, now, newRefs(objects, s.references)
 	if !s.expires.IsZero() && !now.Before(s.expires) {
-		todo.all = true
+		todo.everything()
 	}
 	return todo
+}
+
+// hold has everything evaluated once the rule can be, and drops what is planned. Unless that
+// is a matter of time, what was found says nothing of the objects any more and is dropped, too:
+// then lost is true. The engine's mu is held, by the worker that evaluates the rule.
+func (s *state) hold(passes bool) (lost bool) {
+	s.pending.everything()
+	s.backlog, s.refs = nil, nil
+	if passes {
+		return false
+	}
+	lost = s.found != nil
+	s.records, s.found = records{}, nil
+	return lost
 }
 
 // audited says whether the rule is to be evaluated on objects.

@@ -72,7 +72,7 @@ func enforcedBy(obj client.Object) v1alpha1.Enforcement {
 
 // SetupWithManager registers the controller.
 func (l *Loader) SetupWithManager(mgr ctrl.Manager) error {
-	changed := predicate.Or(predicate.GenerationChangedPredicate{}, predicate.Funcs{
+	changed := predicate.Or(Rewritten(), predicate.Funcs{
 		UpdateFunc: func(e event.UpdateEvent) bool { return enforcedBy(e.ObjectOld) != enforcedBy(e.ObjectNew) },
 	})
 	err := watch(mgr, "rule-loader", changed).
@@ -84,10 +84,18 @@ func (l *Loader) SetupWithManager(mgr ctrl.Manager) error {
 	return nil
 }
 
+// Rewritten lets pass what was written anew, and what was deleted and made again while nobody
+// watched: that comes as one update, from the first generation to the first.
+func Rewritten() predicate.Predicate {
+	return predicate.Or(predicate.GenerationChangedPredicate{}, predicate.Funcs{
+		UpdateFunc: func(e event.UpdateEvent) bool { return e.ObjectOld.GetUID() != e.ObjectNew.GetUID() },
+	})
+}
+
 // Watch builds a controller that both kinds of rules are keys of, and wakes when they are
 // written anew.
 func Watch(mgr ctrl.Manager, name string) *builder.TypedBuilder[rule.Key] {
-	return watch(mgr, name, predicate.GenerationChangedPredicate{})
+	return watch(mgr, name, Rewritten())
 }
 
 func watch(mgr ctrl.Manager, name string, changed predicate.Predicate) *builder.TypedBuilder[rule.Key] {

@@ -6,14 +6,19 @@ import (
 	"fmt"
 	"time"
 
+	lru "github.com/hashicorp/golang-lru/v2"
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/tools/events"
 	"k8s.io/client-go/util/workqueue"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/event"
+	"sigs.k8s.io/controller-runtime/pkg/predicate"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 	"sigs.k8s.io/controller-runtime/pkg/source"
 
@@ -33,6 +38,13 @@ const (
 	// bounds the writes to two a second and rule, and leaves half of the
 	// second in which a change has to become a finding.
 	gather = 500 * time.Millisecond
+
+	// settling is for how long a generation that is not evaluated yet leaves what the status
+	// says of objects as it is: a start of the program is no news about them.
+	settling = time.Minute
+
+	// maxAnnounced bounds the violations of which it is remembered how they were announced.
+	maxAnnounced = 1024
 
 	// conflictPause is how long a status that another manager owns is left
 	// alone.
@@ -54,6 +66,16 @@ type Reconciler struct {
 	statuses    *status.Writer
 	recorder    events.EventRecorder
 	metrics     *metrics.Metrics
+
+	// announced has the reference to its rule that each violation was announced with: with
+	// the same one, client-go counts an Event of the same up instead of making another.
+	announced *lru.Cache[announcement, *corev1.ObjectReference]
+}
+
+// announcement is a violation of a rule as it is announced.
+type announcement struct {
+	rule      types.UID
+	violation audit.Violation
 }
 
 var _ reconcile.TypedReconciler[rule.Key] = (*Reconciler)(nil)
@@ -62,7 +84,11 @@ var _ reconcile.TypedReconciler[rule.Key] = (*Reconciler)(nil)
 func NewReconciler(reader client.Reader, findings *audit.Engine, enforcement Enforcement, statuses *status.Writer, recorder events.EventRecorder,
 	m *metrics.Metrics,
 ) *Reconciler {
-	return &Reconciler{reader: reader, findings: findings, enforcement: enforcement, statuses: statuses, recorder: recorder, metrics: m}
+	announced, _ := lru.New[announcement, *corev1.ObjectReference](maxAnnounced) // an error is about the size alone
+	return &Reconciler{
+		reader: reader, findings: findings, enforcement: enforcement, statuses: statuses, recorder: recorder, metrics: m,
+		announced: announced,
+	}
 }
 
 // SetupWithManager registers the controller.
@@ -73,10 +99,22 @@ func (r *Reconciler) SetupWithManager(mgr ctrl.Manager) error {
 		r.enforcement.OnChange(changed)
 		return nil
 	})
-	if err := Watch(mgr, "rule").WatchesRawSource(changes).Complete(r); err != nil {
+	if err := watch(mgr, "rule", woken()).WatchesRawSource(changes).Complete(r); err != nil {
 		return fmt.Errorf("set up the rule controller: %w", err)
 	}
 	return nil
+}
+
+// woken lets pass what a status has to be looked at for: another status, too, as a leader that
+// was paused may have written what it had found before.
+func woken() predicate.Predicate {
+	return predicate.Or(Rewritten(), predicate.Funcs{
+		UpdateFunc: func(e event.UpdateEvent) bool {
+			_, before := PartsOf(e.ObjectOld)
+			_, after := PartsOf(e.ObjectNew)
+			return !equality.Semantic.DeepEqual(before, after)
+		},
+	})
 }
 
 // Reconcile writes the status of one rule where the audit has something else
@@ -116,17 +154,31 @@ func (r *Reconciler) Reconcile(ctx context.Context, key rule.Key) (ctrl.Result, 
 		return ctrl.Result{RequeueAfter: conflictPause}, nil
 	case status.Unchanged, status.Gone:
 	}
+	if settles(report) {
+		return ctrl.Result{RequeueAfter: settling - report.Known}, nil
+	}
 	return ctrl.Result{}, nil
 }
 
-// wanted is the status that says what the report does.
+// settles says whether a rule is about to be evaluated for the first time.
+func settles(report audit.Report) bool {
+	return report.Reason == v1alpha1.ReasonSyncing && report.Summary == nil && report.Known < settling
+}
+
+// wanted is the status that says what the report does. What is said of objects stays while
+// nothing else is known of them: Events are about what differs from it.
 func wanted(have *v1alpha1.RuleStatus, report audit.Report) *v1alpha1.RuleStatus {
 	want := have.DeepCopy()
+	if settles(report) && have.ObservedGeneration == report.Generation {
+		return want
+	}
 	want.ObservedGeneration = report.Generation
-	want.Summary = report.Summary
-	want.Violations = nil
-	for _, v := range report.Violations {
-		want.Violations = append(want.Violations, v.Violation)
+	if !settles(report) {
+		want.Summary = report.Summary
+		want.Violations = nil
+		for _, v := range report.Violations {
+			want.Violations = append(want.Violations, v.Violation)
+		}
 	}
 	condition := metav1.Condition{
 		Type: v1alpha1.ConditionReady, Status: report.Ready, ObservedGeneration: report.Generation,
@@ -175,6 +227,12 @@ func (r *Reconciler) announce(obj client.Object, report audit.Report, have, want
 		r.metrics.Truncations.WithLabelValues("violations").Inc()
 	}
 	for _, violation := range added(have.Violations, report.Violations) {
+		said := announcement{obj.GetUID(), violation}
+		by, again := r.announced.Get(said)
+		if !again {
+			by = referenceTo(obj)
+			r.announced.Add(said, by)
+		}
 		reason := "Violation"
 		if violation.Outcome == v1alpha1.OutcomeError {
 			reason = "EvaluationError"
@@ -183,8 +241,16 @@ func (r *Reconciler) announce(obj client.Object, report audit.Report, have, want
 			APIVersion: violation.APIVersion, Kind: violation.Kind, Namespace: violation.Namespace, Name: violation.Name,
 			UID: violation.UID,
 		}
-		r.recorder.Eventf(about, obj, corev1.EventTypeWarning, reason, "Audit",
+		r.recorder.Eventf(about, by, corev1.EventTypeWarning, reason, "Audit",
 			"%s %s (%s): %s", KeyOf(obj).Kind, obj.GetName(), report.Severity, violation.Message)
+	}
+}
+
+func referenceTo(obj client.Object) *corev1.ObjectReference {
+	key := KeyOf(obj)
+	return &corev1.ObjectReference{
+		APIVersion: v1alpha1.GroupVersion.String(), Kind: key.Kind, Namespace: key.Namespace, Name: key.Name,
+		UID: obj.GetUID(), ResourceVersion: obj.GetResourceVersion(),
 	}
 }
 
