@@ -3,6 +3,7 @@ package flux
 import (
 	"cmp"
 	"slices"
+	"strings"
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -10,6 +11,15 @@ import (
 
 	"github.com/mainstay-dev/mainstay/controller/api/v1alpha1"
 )
+
+// maxRevision bounds a revision that is reported, in bytes. Whoever may write the status of a
+// tenant's source may write there what he likes, and a status has to remain one that can be
+// stored.
+const maxRevision = 256
+
+func cut(revision string) string {
+	return strings.ToValidUTF8(revision[:min(len(revision), maxRevision)], "")
+}
 
 // LagInput is what lag is told from. Nothing in it is changed.
 type LagInput struct {
@@ -60,8 +70,8 @@ func Lagging(in LagInput) (lagging []v1alpha1.LaggingConsumer, next time.Time) {
 				Namespace:         c.object.GetNamespace(),
 				Name:              c.object.GetName(),
 				Source:            c.source.String(),
-				SourceRevision:    sources[c.source].revision,
-				AttemptedRevision: c.attempted,
+				SourceRevision:    cut(sources[c.source].revision),
+				AttemptedRevision: cut(c.attempted),
 				Since:             metav1.NewTime(since),
 			})
 		}

@@ -1,6 +1,7 @@
 package flux
 
 import (
+	"strings"
 	"testing"
 	"time"
 
@@ -504,5 +505,20 @@ func TestLaggingIsSortedAndTellsTheFirstToCome(t *testing.T) {
 	}
 	if want := noon().Add(29 * time.Minute); !next.Equal(want) {
 		t.Errorf("next is %s, want %s", next, want)
+	}
+}
+
+// TestRevisionsAreCut has a tenant who writes a megabyte into the status of his source keep no
+// Lifeline from having a status.
+func TestRevisionsAreCut(t *testing.T) {
+	t.Parallel()
+	source, k := gitRepository(t), stalledKustomization(t)
+	set(t, source, strings.Repeat("é", 1<<19), "status", "artifact", "revision")
+	got, _ := Lagging(LagInput{
+		Kustomizations: []*unstructured.Unstructured{k}, Sources: []*unstructured.Unstructured{source},
+		Threshold: time.Minute, Now: noon().Add(time.Hour),
+	})
+	if len(got) != 1 || len(got[0].SourceRevision) != maxRevision || len(got[0].AttemptedRevision) > maxRevision {
+		t.Errorf("lagging: %+v", got)
 	}
 }
