@@ -47,8 +47,12 @@ func (p *plane) apiServerArgs(c *Cluster) []string {
 	if c.real != nil {
 		args = append(args, p.realArgs()...)
 	} else {
-		// A loopback address cannot be an endpoint of the kubernetes Service.
-		args = append(args, "--endpoint-reconciler-type=none")
+		args = append(args,
+			// A loopback address cannot be an endpoint of the kubernetes Service.
+			"--endpoint-reconciler-type=none",
+			// As on OpenShift: it asks for more rights than Kubernetes does by default.
+			"--enable-admission-plugins=OwnerReferencesPermissionEnforcement",
+		)
 	}
 	if c.opts.Audit {
 		args = append(args,

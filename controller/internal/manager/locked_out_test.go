@@ -80,6 +80,7 @@ func TestLockedOutRunbook(t *testing.T) {
 	e.create(t, rule)
 	replica := e.startReplica(t, options("leads"))
 	l.judged(t, "web", false)
+	l.seen(t)
 
 	l.run(t, "One object")
 	l.judged(t, "excepted", true)
@@ -201,6 +202,29 @@ func (l *lockedOut) webhooks(t *testing.T, namespace string, names ...string) {
 			})
 		}
 	})
+}
+
+// seen has the page show what kubectl prints of a denial.
+func (l *lockedOut) seen(t *testing.T) {
+	t.Helper()
+	manifest := filepath.Join(t.TempDir(), "web.yaml")
+	text := fmt.Sprintf("apiVersion: v1\nkind: ConfigMap\nmetadata: {name: web, namespace: %s}\n", l.namespace)
+	if err := os.WriteFile(manifest, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	_, err := l.Kubectl(t.Context(), "apply", "-f", manifest)
+	if err == nil {
+		t.Fatal("kubectl applied what is denied")
+	}
+	page, readErr := os.ReadFile(filepath.Join("..", "..", "..", "docs", "runbooks", "locked-out.md"))
+	if readErr != nil {
+		t.Fatal(readErr)
+	}
+	_, said, _ := strings.Cut(err.Error(), "The configmaps")
+	want := "The deployments" + strings.NewReplacer(l.rule, "web-"+l.rule, "no owner", "…").Replace(said)
+	if said == "" || !strings.Contains(strings.Join(strings.Fields(string(page)), " "), want) {
+		t.Errorf("the page does not show what kubectl says: %v", err)
+	}
 }
 
 // commands are those of the page, by the beginning of the paragraph before them.

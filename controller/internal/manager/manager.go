@@ -125,14 +125,12 @@ func wire(mgr ctrlmanager.Manager, cfg *rest.Config, opts Options, ready *availa
 	judging := webhook.NewEngine(objects, compiler, opts.Clock, m)
 	entries := webhookcontroller.New(webhookcontroller.Options{
 		Client: mgr.GetClient(), Reader: mgr.GetAPIReader(), Compiler: compiler, Metrics: m, Clock: opts.Clock, Objects: objects,
-		Certificates: ready.certificates(), Namespace: opts.PodNamespace, RecoveryNamespaces: opts.recoveryNamespaces(),
-		InfrastructureNamespaces: opts.infrastructureNamespaces(),
-		URL:                      opts.WebhookURL, Off: opts.WebhookAddr == webhookOff, Consumer: webhook.Consumer, InForce: judging.InForce,
+		Certificates: ready.certificates(), Namespace: opts.PodNamespace, Recovery: opts.recovery(),
+		URL: opts.WebhookURL, Off: opts.WebhookAddr == webhookOff, Consumer: webhook.Consumer, InForce: judging.InForce,
 	})
 	policies := policy.New(policy.Options{
-		Client: mgr.GetClient(), Reader: mgr.GetAPIReader(), Compiler: compiler, Metrics: m, Clock: opts.Clock,
-		Namespace: opts.PodNamespace, RecoveryNamespaces: opts.recoveryNamespaces(),
-		InfrastructureNamespaces: opts.infrastructureNamespaces(), Webhook: entries,
+		Client: mgr.GetClient(), Reader: mgr.GetAPIReader(), Compiler: compiler, Metrics: m, Clock: opts.Clock, Objects: objects,
+		Namespace: opts.PodNamespace, Recovery: opts.recovery(), InForce: judging.InForce, Webhook: entries,
 	})
 	entries.Policies = policies
 	executor := action.NewExecutor(mgr.GetClient(), actions(mgr.GetClient(), mgr.GetAPIReader()), opts.PodNamespace, opts.PodName, opts.Clock, m)

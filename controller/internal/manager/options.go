@@ -6,6 +6,7 @@ import (
 	"net/url"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/go-logr/logr"
@@ -55,6 +56,10 @@ type Options struct {
 	// kube-node-lease, flux-system, FluxNamespaces and PodNamespace.
 	RecoveryNamespaces []string
 
+	// RecoveryUsers are treated as kube-controller-manager is, such as those by which
+	// a provider runs its control plane. One that ends in * is all that begin so.
+	RecoveryUsers []string
+
 	// InterventionRetention is how long an Intervention is kept. It must
 	// outlive the hour over which evictions are budgeted.
 	InterventionRetention time.Duration
@@ -71,23 +76,39 @@ type Options struct {
 	Registry prometheus.Registerer
 }
 
-// maxRecoveryNamespaces bounds the namespaces that are given.
-const maxRecoveryNamespaces = 64
+// maxRecoveryNamespaces and maxRecoveryUsers bound those that are given.
+const maxRecoveryNamespaces, maxRecoveryUsers = 64, 32
 
-// recoveryNamespaces are all of them, each once.
-func (o Options) recoveryNamespaces() []string {
-	all := slices.Concat(policy.RecoveryNamespaces(), []string{o.PodNamespace}, o.FluxNamespaces, o.RecoveryNamespaces)
-	slices.Sort(all)
-	return slices.Compact(all)
+// recovery is what is given and what is on every recovery path, each once. Of Flux's
+// namespaces none is infrastructure: what Flux applies is judged off the recovery path.
+func (o Options) recovery() policy.Recovery {
+	unique := func(lists ...[]string) []string {
+		all := slices.Concat(lists...)
+		slices.Sort(all)
+		return slices.Compact(all)
+	}
+	return policy.Recovery{
+		Namespaces: unique(policy.RecoveryNamespaces(), []string{o.PodNamespace}, o.FluxNamespaces, o.RecoveryNamespaces),
+		Infrastructure: slices.DeleteFunc(unique([]string{metav1.NamespaceSystem}, o.RecoveryNamespaces), func(name string) bool {
+			return name == policy.FluxNamespace || slices.Contains(o.FluxNamespaces, name)
+		}),
+		Users: unique(o.RecoveryUsers),
+	}
 }
 
-// infrastructureNamespaces are those of the network and the storage: of Flux's namespaces
-// none, as what Flux applies is judged off the recovery path.
-func (o Options) infrastructureNamespaces() []string {
-	all := append([]string{metav1.NamespaceSystem}, o.RecoveryNamespaces...)
-	all = slices.DeleteFunc(all, func(name string) bool { return name == policy.FluxNamespace || slices.Contains(o.FluxNamespaces, name) })
-	slices.Sort(all)
-	return slices.Compact(all)
+// invalidRecoveryUser keeps an exemption of a few from being one of everybody, or of
+// every workload.
+func invalidRecoveryUser(name string) string {
+	prefix, all := strings.CutSuffix(name, "*")
+	switch {
+	case prefix == "" || strings.Contains(prefix, "*"):
+		return "must be the name of a user, or the beginning of one and *"
+	case len(name) > 256:
+		return "must be 256 bytes at most"
+	case all && strings.HasPrefix("system:serviceaccount:", prefix): //nolint:gocritic // whether it is a beginning of that
+		return "would be every service account: name one, or its namespace with --recovery-namespaces"
+	}
+	return ""
 }
 
 // webhookOff is the address that turns the webhook off.
@@ -201,6 +222,14 @@ func (o Options) Validate() error {
 	named("recovery-namespaces", o.RecoveryNamespaces)
 	if most := maxRecoveryNamespaces; len(o.RecoveryNamespaces) > most {
 		invalid("recovery-namespaces", len(o.RecoveryNamespaces), fmt.Sprintf("may be %d: each is a part of every policy", most))
+	}
+	for _, name := range o.RecoveryUsers {
+		if why := invalidRecoveryUser(name); why != "" {
+			invalid("recovery-users", name, why)
+		}
+	}
+	if most := maxRecoveryUsers; len(o.RecoveryUsers) > most {
+		invalid("recovery-users", len(o.RecoveryUsers), fmt.Sprintf("may be %d: each is a part of every policy", most))
 	}
 	if o.InterventionRetention < 2*time.Hour {
 		invalid("intervention-retention", o.InterventionRetention.String(), "must be at least 2h: evictions are budgeted by the hour from these records")

@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/mainstay-dev/mainstay/controller/internal/policy"
 )
 
 func TestOptionsSayEveryMistake(t *testing.T) {
@@ -86,6 +88,22 @@ func TestOptionsSayEveryMistake(t *testing.T) {
 			change: func(o *Options) { o.RecoveryNamespaces = slices.Repeat([]string{"cni"}, 65) },
 			want:   `invalid options: --recovery-namespaces: Invalid value: 65: may be 64: each is a part of every policy`,
 		},
+		"everybody": {
+			change: func(o *Options) { o.RecoveryUsers = []string{"*"} },
+			want:   `invalid options: --recovery-users: Invalid value: "*": must be the name of a user, or the beginning of one and *`,
+		},
+		"all that begin so, and something": {
+			change: func(o *Options) { o.RecoveryUsers = []string{"eks:*-manager"} },
+			want:   `invalid options: --recovery-users: Invalid value: "eks:*-manager": must be the name of a user, or the beginning of one and *`,
+		},
+		"every service account": {
+			change: func(o *Options) { o.RecoveryUsers = []string{"eks:*", "system:*"} },
+			want:   `invalid options: --recovery-users: Invalid value: "system:*": would be every service account: name one, or its namespace with --recovery-namespaces`,
+		},
+		"more users than a policy should list": {
+			change: func(o *Options) { o.RecoveryUsers = slices.Repeat([]string{"eks:addon-manager"}, 33) },
+			want:   `invalid options: --recovery-users: Invalid value: 33: may be 32: each is a part of every policy`,
+		},
 		"two mistakes at once": {
 			change: func(o *Options) { o.InterventionRetention, o.ExpressionCacheSize = time.Minute, 0 },
 			want:   `invalid options: [--intervention-retention: Invalid value: "1m0s": must be at least 2h: evictions are budgeted by the hour from these records, --expression-cache-size: Invalid value: 0: must be at least 1]`,
@@ -107,12 +125,17 @@ func TestOptionsSayEveryMistake(t *testing.T) {
 	}
 }
 
-func TestRecoveryNamespacesAreAMinimum(t *testing.T) {
+func TestRecoveryPathIsAMinimum(t *testing.T) {
 	t.Parallel()
 	opts := Default()
 	opts.PodNamespace, opts.FluxNamespaces, opts.RecoveryNamespaces = "mainstay", []string{"gitops"}, []string{"cilium", "kube-system"}
-	want := []string{"cilium", "flux-system", "gitops", "kube-node-lease", "kube-public", "kube-system", "mainstay"}
-	if diff := cmp.Diff(want, opts.recoveryNamespaces()); diff != "" {
-		t.Errorf("recovery namespaces (-want +got):\n%s", diff)
+	opts.RecoveryUsers = []string{"eks:*", "eks:*"}
+	want := policy.Recovery{
+		Namespaces:     []string{"cilium", "flux-system", "gitops", "kube-node-lease", "kube-public", "kube-system", "mainstay"},
+		Infrastructure: []string{"cilium", "kube-system"},
+		Users:          []string{"eks:*"},
+	}
+	if diff := cmp.Diff(want, opts.recovery()); diff != "" {
+		t.Errorf("recovery path (-want +got):\n%s", diff)
 	}
 }

@@ -132,6 +132,7 @@ func TestInfrastructureIsNotJudgedOutsideOfNamespaces(t *testing.T) {
 	e.create(t, labelled, counted)
 	opts := withWebhook(t, "judge")
 	opts.RecoveryNamespaces = []string{"cni-system", "flux-system"}
+	opts.RecoveryUsers = []string{"eks:*", "cloud-storage"}
 	replica := e.startReplica(t, opts)
 	e.enforced(t, labelled, metav1.ConditionTrue, v1alpha1.ReasonSucceeded)
 	e.enforced(t, counted, metav1.ConditionTrue, v1alpha1.ReasonSucceeded)
@@ -149,9 +150,17 @@ func TestInfrastructureIsNotJudgedOutsideOfNamespaces(t *testing.T) {
 		"a controller of kube-system": account("kube-system", "calico-node"),
 		"a plugin of another one":     account("cni-system", "agent"),
 		"a node":                      e.administrator(t, "system:node:a", "system:nodes"),
+		"a part of the provider's":    e.administrator(t, "eks:addon-manager"),
+		"another one":                 e.administrator(t, "cloud-storage"),
 	}
 	judged := map[string]client.Client{
 		"a person": e.administrator(t, "jane"), "Flux": account("flux-system", "kustomize-controller"), "a tenant": account("shop", "deployer"),
+		"somebody of such a name": e.administrator(t, "cloud-storage-admin"),
+	}
+	inside := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: metav1.NamespaceSystem, Name: "add-on"}}
+	denied(t, judged["a person"], inside)
+	if err := tries(t.Context(), exempt["a part of the provider's"], inside); err != nil {
+		t.Errorf("a part of the provider's, in kube-system: %v", err)
 	}
 	try := func(while, by string) {
 		t.Helper()

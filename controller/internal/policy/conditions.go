@@ -12,36 +12,57 @@ import (
 	"github.com/mainstay-dev/mainstay/controller/internal/rule"
 )
 
+// Names of the conditions by which nobody is judged who keeps a cluster going.
+const (
+	conditionGuarded = ownPrefix + "guarded"
+	conditionEdited  = ownPrefix + "not-the-control-plane"
+)
+
 // guarded says that a request off the recovery path is to be judged. The API server's are
 // not: it writes what every other request stands on, such as the addresses of the Service
 // kubernetes, in namespace default, and the IPAddress of each Service. Nobody else can
 // have its name. Of what is in no namespace those of who keeps workers going are not,
 // either: the network and storage of every pod, Mainstay's among them, begin with such
 // objects, and no namespaceSelector leaves those out.
-func guarded(infrastructure []string) string {
+func guarded(recovery Recovery) string {
 	return fmt.Sprintf("request.userInfo.?username.orValue('') != 'system:apiserver' && (request.?namespace.orValue('') != '' || %s)",
-		noneOf(append([]string{"system:nodes"}, serviceAccountsOf(infrastructure)...)))
+		noneOf(recovery.Users, append([]string{"system:nodes"}, serviceAccountsOf(recovery.Infrastructure)...)))
 }
 
-// guardedConditions leave out what guarded does.
-func guardedConditions(infrastructure []string) []admissionregistrationv1.MatchCondition {
-	return []admissionregistrationv1.MatchCondition{{Name: ownPrefix + "guarded", Expression: guarded(infrastructure)}}
+// edited says that a request on the recovery path is to be judged: a person's or a script's
+// direct edit. Bootstrappers are workers that join.
+func edited(recovery Recovery) string {
+	return noneOf(recovery.Users, append([]string{"system:bootstrappers", "system:masters", "system:nodes"}, serviceAccountsOf(recovery.Namespaces)...))
 }
 
-// recoveryConditions exempt who keeps the recovery path going: what is judged
-// is a person's or a script's direct edit. Bootstrappers are workers that join.
-func recoveryConditions(namespaces []string) []admissionregistrationv1.MatchCondition {
-	return []admissionregistrationv1.MatchCondition{{
-		Name:       ownPrefix + "not-the-control-plane",
-		Expression: noneOf(append([]string{"system:bootstrappers", "system:masters", "system:nodes"}, serviceAccountsOf(namespaces)...)),
-	}}
+// conditions are that a request is to be judged, what is common to a rule's policies, and the
+// rule's own. Those cost nothing where nobody is judged: that the first is false then is not
+// enough, as all of them are evaluated, which takes time, and a request on which they run out
+// of budget is refused.
+func conditions(name, judged string, common, own []admissionregistrationv1.MatchCondition) []admissionregistrationv1.MatchCondition {
+	out := append([]admissionregistrationv1.MatchCondition{{Name: name, Expression: judged}}, common...)
+	for _, condition := range own {
+		// The line breaks end a comment, if the expression has one.
+		condition.Expression = fmt.Sprintf("%s && (\n%s\n)", judged, condition.Expression)
+		out = append(out, condition)
+	}
+	return out
 }
 
-// noneOf says that neither the control plane nor a member of the groups asks.
-func noneOf(groups []string) string {
+// noneOf says that neither the control plane, nor one of the others, nor a member of the
+// groups asks.
+func noneOf(others, groups []string) string {
 	users := []string{"system:apiserver", "system:cloud-controller-manager", "system:kube-controller-manager", "system:kube-scheduler"}
-	return fmt.Sprintf("!(request.userInfo.?username.orValue('') in [%s] || request.userInfo.?groups.orValue([]).exists(g, g in [%s]))",
-		quoted(users), quoted(groups))
+	var begin string
+	for _, other := range slices.Sorted(slices.Values(others)) {
+		if prefix, all := strings.CutSuffix(other, "*"); all {
+			begin += fmt.Sprintf("request.userInfo.?username.orValue('').startsWith(%q) || ", prefix)
+		} else {
+			users = append(users, other)
+		}
+	}
+	return fmt.Sprintf("!(request.userInfo.?username.orValue('') in [%s] || %srequest.userInfo.?groups.orValue([]).exists(g, g in [%s]))",
+		quoted(users), begin, quoted(groups))
 }
 
 // serviceAccountsOf are the groups of the service accounts of namespaces.
@@ -51,18 +72,6 @@ func serviceAccountsOf(namespaces []string) []string {
 		groups = append(groups, "system:serviceaccounts:"+namespace)
 	}
 	return groups
-}
-
-// ofGuarded are a rule's own conditions, which cost nothing where nobody is judged. That
-// guardedConditions are false then is not enough: all conditions are evaluated, and a
-// request on which they run out of budget is refused. On the recovery path it is admitted.
-func ofGuarded(own []admissionregistrationv1.MatchCondition, infrastructure []string) []admissionregistrationv1.MatchCondition {
-	out := slices.Clone(own)
-	for i := range out {
-		// The line breaks end a comment, if the expression has one.
-		out[i].Expression = fmt.Sprintf("%s && (\n%s\n)", guarded(infrastructure), out[i].Expression)
-	}
-	return out
 }
 
 // commonConditions are those that leave out the exceptions that have not

@@ -18,7 +18,7 @@ var now = time.Date(2026, 11, 21, 12, 0, 0, 0, time.UTC)
 
 func options() policy.Options {
 	return policy.Options{
-		RecoveryNamespaces: []string{"kube-system", "flux-system"}, Now: now,
+		Recovery: policy.Recovery{Namespaces: []string{"kube-system", "flux-system"}}, Now: now,
 		PolicyOwner:  metav1.OwnerReference{APIVersion: "mainstay.dev/v1alpha1", Kind: "ClusterRule", Name: "web", UID: "1"},
 		BindingOwner: metav1.OwnerReference{APIVersion: "apiextensions.k8s.io/v1", Kind: "CustomResourceDefinition", Name: "clusterrules.mainstay.dev", UID: "2"},
 	}

@@ -1,7 +1,6 @@
 package policy
 
 import (
-	"slices"
 	"time"
 
 	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
@@ -14,12 +13,10 @@ import (
 
 // Options of a compilation.
 type Options struct {
-	// RecoveryNamespaces are those where a policy denies only what people and
-	// scripts edit directly.
-	RecoveryNamespaces []string
-	// InfrastructureNamespaces are those whose service accounts are not judged
-	// about what is in no namespace: those of the network and the storage.
-	InfrastructureNamespaces []string
+	Recovery Recovery
+	// Served is all that the API server serves requests about, as in WebhookOptions; nil
+	// where that is not known.
+	Served []rule.APIResource
 	// Now decides which exceptions have lapsed.
 	Now time.Time
 	// PolicyOwner and BindingOwner own what is compiled. Without either of the
@@ -38,6 +35,9 @@ type Objects struct {
 	// NextExpiry is when an exception lapses next, so that the objects have to
 	// be compiled again; zero for never. CEL knows no clock.
 	NextExpiry time.Time
+	// Unserved says that nothing is served which the rule matches, so that no request is
+	// judged: the version that it names may not be served any more.
+	Unserved bool
 }
 
 // Compile returns what enforces a rule, or why nothing can. There is nothing of
@@ -54,21 +54,22 @@ func Compile(r *rule.Rule, opts Options) (*Objects, *Refusal) {
 		return out, nil
 	}
 	out.NextExpiry, _ = r.NextExpiry(opts.Now)
-	reach := newReach(constraintsOf(r), opts.RecoveryNamespaces)
+	out.Unserved = opts.Served != nil && !matches(r, opts.Served)
+	reach := newReach(constraintsOf(r), opts.Recovery.Namespaces)
 	common := commonConditions(r, opts.Now)
 
 	if reach.guarded {
 		name := objectName(guardedPrefix, r.Key())
-		out.addPolicy(r, opts, name, failurePolicyOf(r), guardedConstraints(r, opts.RecoveryNamespaces),
-			slices.Concat(guardedConditions(opts.InfrastructureNamespaces), common, ofGuarded(r.Spec().MatchConditions, opts.InfrastructureNamespaces)))
+		out.addPolicy(r, opts, name, failurePolicyOf(r), guardedConstraints(r, opts.Recovery.Namespaces),
+			conditions(conditionGuarded, guarded(opts.Recovery), common, r.Spec().MatchConditions))
 		out.addBinding(r, opts, name, name, nil)
 	}
 	if reach.namespaces || reach.kinds {
 		name := objectName(recoveryPrefix, r.Key())
 		out.addPolicy(r, opts, name, admissionregistrationv1.Ignore, recoveryConstraints(r),
-			slices.Concat(recoveryConditions(opts.RecoveryNamespaces), common, r.Spec().MatchConditions))
+			conditions(conditionEdited, edited(opts.Recovery), common, r.Spec().MatchConditions))
 		if reach.namespaces {
-			out.addBinding(r, opts, name, name, inNamespaces(opts.RecoveryNamespaces))
+			out.addBinding(r, opts, name, name, inNamespaces(opts.Recovery.Namespaces))
 		}
 		if reach.kinds {
 			out.addBinding(r, opts, objectName(recoveryKindsPrefix, r.Key()), name, ofKinds())

@@ -194,6 +194,22 @@ func TestExclusionsAreInTheObjects(t *testing.T) {
 	}
 }
 
+// TestConditionsOfRulesCostNobodyElse has a rule's own conditions stand behind what says who is
+// judged: a node's Lease must not wait for them.
+func TestConditionsOfRulesCostNobodyElse(t *testing.T) {
+	t.Parallel()
+	objects := compiled(t, ofCluster(t, clusterRule().Match("*", "*", "*/*").Condition("dear", "true // or so").Validate("true", "").Obj()))
+	for _, p := range objects.Policies {
+		conditions := p.Spec.MatchConditions
+		if len(conditions) != 2 || conditions[1].Name != "dear" || conditions[1].Expression != conditions[0].Expression+" && (\ntrue // or so\n)" {
+			t.Errorf("conditions of %s: %v, want the rule's behind Mainstay's", p.Name, conditions)
+		}
+	}
+	if len(objects.Policies) != 2 {
+		t.Errorf("%d policies, want the guarded and the recovery one", len(objects.Policies))
+	}
+}
+
 func TestExceptions(t *testing.T) {
 	t.Parallel()
 	soon, late := now.Add(1), now.Add(5)

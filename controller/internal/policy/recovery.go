@@ -13,6 +13,19 @@ import (
 	"github.com/mainstay-dev/mainstay/controller/internal/gate"
 )
 
+// Recovery is what no rule may keep from recovering, and who does that.
+type Recovery struct {
+	// Namespaces are those where a policy denies only what people and scripts edit
+	// directly, and where no entry of the webhook matches anything.
+	Namespaces []string
+	// Infrastructure are the namespaces whose service accounts are not judged about what
+	// is in no namespace: those of the network and the storage.
+	Infrastructure []string
+	// Users are treated as the control plane is, beside its own names: those by which a
+	// provider runs a part of it. One that ends in * is all whose names begin so.
+	Users []string
+}
+
 // FluxNamespace is where Flux is, unless somebody says otherwise.
 const FluxNamespace = "flux-system"
 

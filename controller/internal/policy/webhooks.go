@@ -33,10 +33,7 @@ const (
 
 // WebhookOptions of a compilation.
 type WebhookOptions struct {
-	// RecoveryNamespaces are those in which no entry matches anything.
-	RecoveryNamespaces []string
-	// InfrastructureNamespaces are those of Options.
-	InfrastructureNamespaces []string
+	Recovery Recovery
 	// Served is all that the API server serves requests about, subresources as
 	// resource/subresource.
 	Served []rule.APIResource
@@ -48,6 +45,9 @@ type WebhookOptions struct {
 	// Refused are the names of entries whose rules' match conditions the API
 	// server does not take, though they compile here: the webhook alone asks those.
 	Refused sets.Set[string]
+	// Live are the names of the entries that are there: what is new takes the room of none
+	// whose turn is the same.
+	Live sets.Set[string]
 }
 
 // Webhooks are the entries for rules that the API server cannot evaluate, and
@@ -81,7 +81,7 @@ type entry struct {
 }
 
 // CompileWebhooks returns the entries for those of the rules that need one, in
-// an order that depends on nothing but the rules.
+// an order that depends on nothing but their names.
 func CompileWebhooks(rules []*rule.Rule, opts WebhookOptions) *Webhooks {
 	rules = slices.DeleteFunc(slices.Clone(rules), func(r *rule.Rule) bool { return !NeedsWebhook(r) })
 	slices.SortFunc(rules, func(a, b *rule.Rule) int { return cmp.Compare(a.Key().String(), b.Key().String()) })
@@ -103,7 +103,7 @@ func CompileWebhooks(rules []*rule.Rule, opts WebhookOptions) *Webhooks {
 		}
 	}
 	out.Room = maxConfiguration
-	for _, e := range inTurn(entries) {
+	for _, e := range inTurn(entries, opts.Live) {
 		webhook := e.webhook(opts)
 		size := EntrySize(&webhook, opts.BundleSize)
 		if size > out.Room {
@@ -121,12 +121,20 @@ func CompileWebhooks(rules []*rule.Rule, opts WebhookOptions) *Webhooks {
 }
 
 // inTurn has the entries of ClusterRules first, and then of each namespace one after the
-// other: a tenant of many rules takes the room of nobody who has fewer.
-func inTurn(groups map[string][]*entry) []*entry {
-	var out []*entry
+// other: a tenant of many rules takes the room of nobody who has fewer. Of each turn those
+// that are live are first, as without room a gate that is shut would open.
+func inTurn(groups map[string][]*entry, live sets.Set[string]) []*entry {
+	var out, fresh []*entry
 	for _, group := range slices.Sorted(maps.Keys(groups)) {
-		out = append(out, groups[group]...)
+		for _, e := range groups[group] {
+			if live.Has(e.name) {
+				out = append(out, e)
+			} else {
+				fresh = append(fresh, e)
+			}
+		}
 	}
+	out = append(out, fresh...)
 	turn, turns := map[string]int{}, map[*entry]int{}
 	for _, e := range out {
 		if key := e.rule.Key(); key.Kind == rule.KindRule {
@@ -193,6 +201,14 @@ func askedOf(r *rule.Rule, served []rule.APIResource) *entry {
 	return e
 }
 
+// matches says whether a rule matches something that is served, on the recovery path or off it.
+func matches(r *rule.Rule, served []rule.APIResource) bool {
+	entries := constraintsOf(r).ResourceRules
+	return slices.ContainsFunc(served, func(resource rule.APIResource) bool {
+		return slices.ContainsFunc(entries, func(entry admissionregistrationv1.NamedRuleWithOperations) bool { return asksAbout(&entry, resource) })
+	})
+}
+
 func allOperations() []admissionregistrationv1.OperationType {
 	return []admissionregistrationv1.OperationType{
 		admissionregistrationv1.Create, admissionregistrationv1.Update, admissionregistrationv1.Delete, admissionregistrationv1.Connect,
@@ -247,16 +263,16 @@ func (e *entry) add(other *entry) {
 
 // webhook is the entry as the API server stores it, every default spelled out.
 func (e *entry) webhook(opts WebhookOptions) admissionregistrationv1.ValidatingWebhook {
-	conditions := guardedConditions(opts.InfrastructureNamespaces)
+	var own []admissionregistrationv1.MatchCondition
 	if !opts.Refused.Has(e.name) {
-		conditions = append(conditions, ofGuarded(pushedDown(e.rule), opts.InfrastructureNamespaces)...)
+		own = pushedDown(e.rule)
 	}
-	constraints := guardedConstraints(e.rule, opts.RecoveryNamespaces)
+	constraints := guardedConstraints(e.rule, opts.Recovery.Namespaces)
 	failure := EffectiveFailurePolicy(e.rule)
 	return webhook(e.name, failure, reviewTimeout, opts.Client(AdmitPath+e.group), admissionregistrationv1.ValidatingWebhook{
 		NamespaceSelector: constraints.NamespaceSelector,
 		ObjectSelector:    constraints.ObjectSelector,
-		MatchConditions:   conditions,
+		MatchConditions:   conditions(conditionGuarded, guarded(opts.Recovery), nil, own),
 		Rules:             e.rules(),
 	})
 }
@@ -271,7 +287,7 @@ func ValidateWebhook(opts WebhookOptions) admissionregistrationv1.ValidatingWebh
 		ObjectSelector:    all.ObjectSelector,
 		MatchConditions: []admissionregistrationv1.MatchCondition{{
 			Name:       ownPrefix + "not-flux",
-			Expression: fmt.Sprintf("!request.userInfo.?groups.orValue([]).exists(g, g in [%s])", quoted(serviceAccountsOf(opts.RecoveryNamespaces))),
+			Expression: fmt.Sprintf("!request.userInfo.?groups.orValue([]).exists(g, g in [%s])", quoted(serviceAccountsOf(opts.Recovery.Namespaces))),
 		}},
 		Rules: []admissionregistrationv1.RuleWithOperations{{
 			Operations: []admissionregistrationv1.OperationType{admissionregistrationv1.Create, admissionregistrationv1.Update},

@@ -11,6 +11,7 @@ import (
 	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/util/sets"
 	"k8s.io/apimachinery/pkg/util/validation"
 
 	"github.com/mainstay-dev/mainstay/controller/api/v1alpha1"
@@ -54,7 +55,7 @@ func served() []rule.APIResource {
 
 func webhookOptions() policy.WebhookOptions {
 	return policy.WebhookOptions{
-		RecoveryNamespaces: []string{"kube-system", "flux-system"}, Served: served(),
+		Recovery: policy.Recovery{Namespaces: []string{"kube-system", "flux-system"}}, Served: served(),
 		Client: func(path string) admissionregistrationv1.WebhookClientConfig {
 			url := "https://mainstay.test" + path
 			return admissionregistrationv1.WebhookClientConfig{URL: &url}
@@ -216,6 +217,35 @@ func TestConfigurationHasRoomForEverybody(t *testing.T) {
 	text, err := json.Marshal(out.Entries)
 	if err != nil || len(text) > 1<<20+len(out.Entries)+2 {
 		t.Errorf("%d bytes, %v", len(text), err)
+	}
+}
+
+// TestWhatIsInForceKeepsItsRoom has what is new, of however many namespaces, open no gate that
+// is shut.
+func TestWhatIsInForceKeepsItsRoom(t *testing.T) {
+	t.Parallel()
+	of := func(team string, n int) []*rule.Rule {
+		var out []*rule.Rule
+		for i := range n {
+			name := fmt.Sprintf("%s-%d", team, i)
+			out = append(out, ofNamespace(t, builders.MakeRule(name, "r").Modes(v1alpha1.ModeAdmission).Match("", "v1", "pods").
+				Condition(name, strings.Repeat(" ", 8000)+"true").Refer("pods", "v1", "Pod").Validate("refs.pods.size() == 0", "").Obj()))
+		}
+		return out
+	}
+	there, opts := of("there", 20), webhookOptions()
+	opts.Live = sets.Set[string]{}
+	for _, entry := range policy.CompileWebhooks(there, opts).Entries {
+		opts.Live.Insert(entry.Name)
+	}
+	out := policy.CompileWebhooks(append(of("new", 200), there...), opts)
+	for _, r := range there {
+		if out.NoRoom.Has(r.Key()) {
+			t.Errorf("%s has no room any more", r.Key())
+		}
+	}
+	if len(out.NoRoom) == 0 {
+		t.Error("there is room for all")
 	}
 }
 

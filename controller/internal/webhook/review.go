@@ -125,7 +125,8 @@ func (e *Engine) review(ctx context.Context, group string, body []byte, start, d
 
 	late := errors.Is(ctx.Err(), context.DeadlineExceeded) && deadline.Sub(start) >= enough
 	a := &answer{}
-	if q.Resource.Group != v1alpha1.GroupVersion.Group {
+	// Nobody is judged by what a replica asks itself: its path is in no metric.
+	if q.Resource.Group != v1alpha1.GroupVersion.Group && policy.AdmitPath+group != health.PathSelfReview {
 		e.judge(ctx, asked{rules: rules, group: known}, ready, q, a)
 	}
 	response, err := a.response()

@@ -475,10 +475,10 @@ func TestLateSender(t *testing.T) {
 }
 
 // TestOwnReviewIsNotCounted has what a replica asks itself be in no metric: it is asked more
-// often than others ask, where those are few.
+// often than others ask, where those are few. Nobody else is judged there.
 func TestOwnReviewIsNotCounted(t *testing.T) {
 	t.Parallel()
-	f := start(t, newFakeObjects(), few("a", 9).Obj())
+	f := start(t, newFakeObjects(), few("a", 0).Obj())
 	if code, response := f.ask(t, health.PathSelfReview, review(t, aPod)); code != http.StatusOK || !response.Allowed {
 		t.Errorf("HTTP %d, %+v", code, response)
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -23,6 +24,7 @@ import (
 
 	"github.com/mainstay-dev/mainstay/controller/api/v1alpha1"
 	"github.com/mainstay-dev/mainstay/controller/internal/expr"
+	"github.com/mainstay-dev/mainstay/controller/internal/informer"
 	"github.com/mainstay-dev/mainstay/controller/internal/metrics"
 	"github.com/mainstay-dev/mainstay/controller/internal/policy"
 	"github.com/mainstay-dev/mainstay/controller/internal/rule"
@@ -46,7 +48,7 @@ func objectsOf(t *testing.T, r *v1alpha1.ClusterRule) *policy.Objects {
 	if len(mistakes) > 0 {
 		t.Fatal(mistakes)
 	}
-	objects, refusal := policy.Compile(compiled, policy.Options{RecoveryNamespaces: []string{"kube-system"}})
+	objects, refusal := policy.Compile(compiled, policy.Options{Recovery: policy.Recovery{Namespaces: []string{"kube-system"}}})
 	if refusal != nil {
 		t.Fatal(refusal)
 	}
@@ -75,7 +77,15 @@ type server struct {
 	asked, written []string
 	// as are the versions by which objects were written last.
 	as map[string]string
+	// serves is what it serves, nil while that is not known.
+	serves []rule.APIResource
+	// inForce is what the webhook judges by.
+	inForce *rule.Rule
 }
+
+func (s *server) Discovered() bool          { return s.serves != nil }
+func (s *server) Paths() []rule.APIResource { return s.serves }
+func (s *server) Handle(informer.Handler)   {}
 
 // newServer has policies that the API server and the cache know alike, and what else is in the
 // one and in the other.
@@ -130,7 +140,8 @@ func newServer(t *testing.T, policies *policy.Objects, cached, live []client.Obj
 		},
 	}).Build()
 	s.Reconciler = New(Options{
-		Client: cache, Reader: api, Compiler: compiler, Metrics: m, Clock: s.clock, Namespace: "mainstay-system", RecoveryNamespaces: []string{"kube-system"},
+		Objects: s, InForce: func(rule.Key) *rule.Rule { return s.inForce },
+		Client: cache, Reader: api, Compiler: compiler, Metrics: m, Clock: s.clock, Namespace: "mainstay-system", Recovery: policy.Recovery{Namespaces: []string{"kube-system"}},
 	})
 	return s
 }
@@ -244,4 +255,80 @@ func TestForbiddenLasts(t *testing.T) {
 	step(time.Second, no, time.Minute, v1alpha1.ReasonForbidden)
 	step(time.Minute, apierrors.NewInvalid(schema.GroupKind{}, "web", nil), pause, v1alpha1.ReasonRejected)
 	step(pause, no, 10*time.Second, v1alpha1.ReasonRejected)
+}
+
+// TestWhatDoesNotCompileSparesTheRecoveryPath has a rule that does not compile any more leave what
+// enforces it, but for what became the recovery path since.
+func TestWhatDoesNotCompileSparesTheRecoveryPath(t *testing.T) {
+	t.Parallel()
+	broken := noBad().Validate("object.(", "").Obj()
+	before := objectsOf(t, noBad().Obj())
+	const kept = "not enforced as it is now, and what was before is left as it is: "
+	for name, tc := range map[string]struct {
+		recovery policy.Recovery
+		before   *policy.Objects
+		inForce  bool
+		refuse   error
+		want     []string
+		wantSaid string
+	}{
+		"nothing changed":             {policy.Recovery{Namespaces: []string{"kube-system"}}, before, false, nil, nil, kept},
+		"another namespace":           {policy.Recovery{Namespaces: []string{"cni", "kube-system"}}, before, false, nil, []string{kindPolicy + guarded + forReal, kindPolicy + recovery + forReal}, kept},
+		"another user":                {policy.Recovery{Namespaces: []string{"kube-system"}, Users: []string{"eks:*"}}, before, false, nil, []string{kindPolicy + guarded + forReal, kindPolicy + recovery + forReal}, kept},
+		"the API server refuses that": {policy.Recovery{Namespaces: []string{"cni"}}, before, false, apierrors.NewInvalid(schema.GroupKind{Kind: kindPolicy}, "web", nil), []string{kindPolicy + guarded + forReal}, kept},
+		"the webhook enforced it":     {policy.Recovery{}, &policy.Objects{}, true, nil, nil, kept},
+		"nothing was before":          {policy.Recovery{}, &policy.Objects{}, false, nil, nil, "not enforced, and nothing that was before is known: "},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := newServer(t, tc.before, []client.Object{broken}, []client.Object{broken})
+			s.Recovery = tc.recovery
+			if tc.inForce {
+				s.inForce = &rule.Rule{}
+			}
+			if tc.refuse != nil {
+				s.refuse[kindPolicy+guarded] = tc.refuse
+			}
+			s.reconcile(t)
+			if diff := cmp.Diff(tc.want, s.written); diff != "" {
+				t.Errorf("written (-want +got):\n%s", diff)
+			}
+			report, _ := s.Report(key)
+			if report.Reason != v1alpha1.ReasonInvalidExpression || !strings.HasPrefix(report.Message, tc.wantSaid) {
+				t.Errorf("reported %+v, want %q", report, tc.wantSaid)
+			}
+			if said := strings.Contains(report.Message, "it may be enforced on what is the recovery path now"); said != (tc.refuse != nil) {
+				t.Errorf("reported %q", report.Message)
+			}
+		})
+	}
+}
+
+// TestVersionThatIsNotServed has a rule whose kind or version is gone not be said to be enforced:
+// its policy judges nothing.
+func TestVersionThatIsNotServed(t *testing.T) {
+	t.Parallel()
+	deployments := func(version string) rule.APIResource {
+		return rule.APIResource{
+			GroupVersionResource: schema.GroupVersionResource{Group: "apps", Version: version, Resource: "deployments"},
+			Kind:                 "Deployment", Namespaced: true, Preferred: true,
+		}
+	}
+	s := newServer(t, objectsOf(t, noBad().Obj()), []client.Object{noBad().Obj()}, []client.Object{noBad().Obj()})
+	for _, step := range []struct {
+		serves []rule.APIResource
+		want   metav1.ConditionStatus
+		reason string
+	}{
+		{nil, metav1.ConditionTrue, v1alpha1.ReasonSucceeded},
+		{[]rule.APIResource{deployments("v1")}, metav1.ConditionTrue, v1alpha1.ReasonSucceeded},
+		{[]rule.APIResource{deployments("v2")}, metav1.ConditionFalse, v1alpha1.ReasonKindNotFound},
+		{[]rule.APIResource{deployments("v2"), deployments("v1")}, metav1.ConditionTrue, v1alpha1.ReasonSucceeded},
+	} {
+		s.serves = step.serves
+		s.reconcile(t)
+		if report, _ := s.Report(key); report.Enforced != step.want || report.Reason != step.reason {
+			t.Errorf("%v are served, reported %+v; want %s, %s", step.serves, report, step.want, step.reason)
+		}
+	}
 }

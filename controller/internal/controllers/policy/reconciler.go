@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/utils/clock"
@@ -17,6 +18,7 @@ import (
 	rulecontroller "github.com/mainstay-dev/mainstay/controller/internal/controllers/rule"
 	"github.com/mainstay-dev/mainstay/controller/internal/expr"
 	"github.com/mainstay-dev/mainstay/controller/internal/gate"
+	"github.com/mainstay-dev/mainstay/controller/internal/informer"
 	"github.com/mainstay-dev/mainstay/controller/internal/metrics"
 	"github.com/mainstay-dev/mainstay/controller/internal/policy"
 	"github.com/mainstay-dev/mainstay/controller/internal/rule"
@@ -32,6 +34,13 @@ const pause = 5 * time.Minute
 // behind is how long a cache that is known to be behind gets to catch up.
 const behind = time.Second
 
+// Objects know what the API server serves.
+type Objects interface {
+	Discovered() bool
+	Paths() []rule.APIResource
+	Handle(h informer.Handler)
+}
+
 // Options of a Reconciler.
 type Options struct {
 	// Client reads rules, policies and bindings from the cache, and writes.
@@ -41,12 +50,12 @@ type Options struct {
 	Compiler *expr.Compiler
 	Metrics  *metrics.Metrics
 	Clock    clock.PassiveClock
+	Objects  Objects
 	// Namespace of Mainstay, where gates are recorded as opened.
 	Namespace string
-	// RecoveryNamespaces are those of policy.Options.
-	RecoveryNamespaces []string
-	// InfrastructureNamespaces are those of policy.Options.
-	InfrastructureNamespaces []string
+	Recovery  policy.Recovery
+	// InForce is what the webhook judges by for a rule, nil for nothing.
+	InForce func(key rule.Key) *rule.Rule
 	// Webhook speaks of the rules that need it.
 	Webhook rulecontroller.Enforcement
 }
@@ -106,12 +115,10 @@ func (r *Reconciler) Reconcile(ctx context.Context, key rule.Key) (ctrl.Result, 
 
 	compiled, mistakes := rule.Compile(r.Compiler, key, obj.GetGeneration(), spec)
 	if len(mistakes) > 0 {
-		r.keep(key, report, &policy.Refusal{Reason: rule.ReasonOf(mistakes), Message: mistakes.ToAggregate().Error()})
-		return ctrl.Result{}, nil
+		return r.stay(ctx, key, report, &policy.Refusal{Reason: rule.ReasonOf(mistakes), Message: mistakes.ToAggregate().Error()})
 	}
 	if refusal := policy.Check(compiled); refusal != nil {
-		r.keep(key, report, refusal)
-		return ctrl.Result{}, nil
+		return r.stay(ctx, key, report, refusal)
 	}
 	if policy.NeedsWebhook(compiled) {
 		return r.handOver(ctx, key, report)
@@ -123,7 +130,8 @@ func (r *Reconciler) Reconcile(ctx context.Context, key rule.Key) (ctrl.Result, 
 	case err != nil:
 		return ctrl.Result{}, err
 	case refusal != nil:
-		return ctrl.Result{RequeueAfter: r.refused(key, report, refusal, now)}, nil
+		wait, err := r.refused(ctx, key, report, refusal, now)
+		return ctrl.Result{RequeueAfter: wait}, err
 	}
 	return r.enforce(ctx, key, objects, report, now)
 }
@@ -165,15 +173,59 @@ func (r *Reconciler) open(ctx context.Context, key rule.Key, seen policy.Report)
 	return ctrl.Result{}, r.remove(ctx, key, objects)
 }
 
+// stay leaves what enforces a former generation of a rule that does not compile, but for the
+// recovery path, which may be another one since: no rule, however wrong, denies anything on it.
+func (r *Reconciler) stay(ctx context.Context, key rule.Key, report policy.Report, refusal *policy.Refusal) (ctrl.Result, error) {
+	objects, err := r.objectsOf(ctx, key)
+	if err != nil {
+		return ctrl.Result{}, err
+	}
+	var spared []*admissionregistrationv1.ValidatingAdmissionPolicy
+	for _, obj := range objects {
+		if have, ok := obj.(*admissionregistrationv1.ValidatingAdmissionPolicy); ok {
+			want := have.DeepCopy()
+			policy.Spare(want, r.Recovery)
+			if !same(have, want) {
+				want.TypeMeta, want.ManagedFields = metav1.TypeMeta{APIVersion: admissionregistrationv1.SchemeGroupVersion.String(), Kind: kindOf(want)}, nil
+				spared = append(spared, want)
+			}
+		}
+	}
+	if len(spared) > 0 {
+		refused, err := r.current(ctx, key, report)
+		if err == nil && refused == nil {
+			_, refused, err = r.applyAll(ctx, spared, nil)
+		}
+		switch {
+		case errors.Is(err, errBehind):
+			return ctrl.Result{RequeueAfter: behind}, nil
+		case err != nil:
+			return ctrl.Result{}, err
+		case refused != nil:
+			refusal.Message += "; and it may be enforced on what is the recovery path now: " + refused.Message
+		}
+	}
+	return ctrl.Result{}, r.keep(ctx, key, report, refusal)
+}
+
 // keep reports why a generation is not enforced. What was before still is: a
 // slip in an edit is no reason to open a gate.
-func (r *Reconciler) keep(key rule.Key, report policy.Report, refusal *policy.Refusal) {
+func (r *Reconciler) keep(ctx context.Context, key rule.Key, report policy.Report, refusal *policy.Refusal) error {
+	before, err := r.objectsOf(ctx, key)
+	if err != nil {
+		return err
+	}
 	report.Enforced, report.Reason = metav1.ConditionFalse, refusal.Reason
-	report.Message = "not enforced as it is now, and what was before is left as it is: " + refusal.Message
-	if refusal.Reason == v1alpha1.ReasonConflict {
+	switch {
+	case refusal.Reason == v1alpha1.ReasonConflict:
 		report.Message = "not enforced as it is now in all of its parts: " + refusal.Message
+	case len(before) > 0 || r.InForce(key) != nil:
+		report.Message = "not enforced as it is now, and what was before is left as it is: " + refusal.Message
+	default:
+		report.Message = "not enforced, and nothing that was before is known: " + refusal.Message
 	}
 	r.Set(key, report)
+	return nil
 }
 
 // enforce writes the policies of a rule, and says what the API server answered.
@@ -190,7 +242,10 @@ func (r *Reconciler) enforce(ctx context.Context, key rule.Key, objects *policy.
 		return ctrl.Result{}, err
 	}
 	if refused != nil {
-		wait := r.refused(key, report, refused, now)
+		wait, err := r.refused(ctx, key, report, refused, now)
+		if err != nil {
+			return ctrl.Result{}, err
+		}
 		if result.RequeueAfter == 0 || result.RequeueAfter > wait {
 			result.RequeueAfter = wait
 		}
@@ -198,6 +253,10 @@ func (r *Reconciler) enforce(ctx context.Context, key rule.Key, objects *policy.
 	}
 	r.refusals.Forget(key)
 	report.Enforced, report.Reason, report.Message = answerOf(live)
+	if objects.Unserved && report.Enforced == metav1.ConditionTrue {
+		report.Enforced, report.Reason = metav1.ConditionFalse, v1alpha1.ReasonKindNotFound
+		report.Message += " is in place, and judges nothing: the API server serves no resource that matchConstraints.resourceRules match, in a version that they name"
+	}
 	r.Set(key, report)
 	return result, nil
 }
@@ -205,17 +264,17 @@ func (r *Reconciler) enforce(ctx context.Context, key rule.Key, objects *policy.
 // refused reports why a generation could not be written, and returns after how long to try
 // again. What is forbidden is reported once it has lasted: until then what was said of the
 // rule holds.
-func (r *Reconciler) refused(key rule.Key, report policy.Report, refusal *policy.Refusal, now time.Time) time.Duration {
+func (r *Reconciler) refused(ctx context.Context, key rule.Key, report policy.Report, refusal *policy.Refusal, now time.Time) (time.Duration, error) {
 	wait, lasts := pause, true
 	if refusal.Reason == v1alpha1.ReasonForbidden {
 		wait, lasts = r.refusals.Again(key, now)
 	} else {
 		r.refusals.Forget(key)
 	}
-	if lasts {
-		r.keep(key, report, refusal)
+	if !lasts {
+		return wait, nil
 	}
-	return wait
+	return wait, r.keep(ctx, key, report, refusal)
 }
 
 // compile returns what enforces a rule, or why nothing can.
@@ -227,9 +286,13 @@ func (r *Reconciler) compile(ctx context.Context, obj client.Object, compiled *r
 	if err != nil {
 		return nil, nil, err
 	}
+	var served []rule.APIResource
+	if r.Objects.Discovered() {
+		served = r.Objects.Paths()
+	}
 	objects, refusal := policy.Compile(compiled, policy.Options{
-		RecoveryNamespaces: r.RecoveryNamespaces, InfrastructureNamespaces: r.InfrastructureNamespaces,
-		Now: now, PolicyOwner: ofPolicies, BindingOwner: ofBindings,
+		Recovery: r.Recovery, Now: now, Served: served,
+		PolicyOwner: ofPolicies, BindingOwner: ofBindings,
 	})
 	return objects, refusal, nil
 }

@@ -6,12 +6,17 @@ import (
 
 	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/client-go/util/workqueue"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/handler"
+	"sigs.k8s.io/controller-runtime/pkg/source"
 
 	"github.com/mainstay-dev/mainstay/controller/api/v1alpha1"
 	rulecontroller "github.com/mainstay-dev/mainstay/controller/internal/controllers/rule"
+	"github.com/mainstay-dev/mainstay/controller/internal/informer"
 	"github.com/mainstay-dev/mainstay/controller/internal/policy"
 	"github.com/mainstay-dev/mainstay/controller/internal/rule"
 )
@@ -30,9 +35,34 @@ func (r *Reconciler) SetupWithManager(mgr ctrl.Manager) error {
 		Watches(&admissionregistrationv1.ValidatingAdmissionPolicy{}, owners).
 		Watches(&admissionregistrationv1.ValidatingAdmissionPolicyBinding{}, owners).
 		Watches(&corev1.ConfigMap{}, allRules(r.Client)).
+		WatchesRawSource(source.TypedFunc[rule.Key](func(_ context.Context, queue workqueue.TypedRateLimitingInterface[rule.Key]) error {
+			r.Objects.Handle(served{func() {
+				for _, key := range r.Keys() {
+					queue.Add(key)
+				}
+			}})
+			return nil
+		})).
 		Complete(r)
 	if err != nil {
 		return fmt.Errorf("set up the policy controller: %w", err)
 	}
 	return nil
+}
+
+// served is told when the API server serves something else than before: what a rule names may be
+// gone, or have come.
+type served struct {
+	changed func()
+}
+
+var _ informer.Handler = served{}
+
+func (s served) ResourcesChanged() { s.changed() }
+
+// The rest is about objects, of which policies need none.
+
+func (s served) StateChanged(schema.GroupVersionResource) {}
+func (s served) Replaced(schema.GroupVersionResource)     {}
+func (s served) ObjectChanged(schema.GroupVersionResource, *unstructured.Unstructured, *unstructured.Unstructured) {
 }

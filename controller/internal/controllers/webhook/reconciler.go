@@ -29,7 +29,9 @@ import (
 	"github.com/mainstay-dev/mainstay/controller/internal/rule"
 )
 
-// +kubebuilder:rbac:groups=admissionregistration.k8s.io,resources=validatingwebhookconfigurations,resourceNames=mainstay,verbs=get;list;watch;patch
+// Nothing is deleted: where the admission plugin OwnerReferencesPermissionEnforcement is on, as
+// on OpenShift, only who may delete an object may say who owns it.
+// +kubebuilder:rbac:groups=admissionregistration.k8s.io,resources=validatingwebhookconfigurations,resourceNames=mainstay,verbs=get;list;watch;patch;delete
 // +kubebuilder:rbac:groups="",resources=namespaces,resourceNames=mainstay-system,verbs=get
 
 const (
@@ -70,10 +72,7 @@ type Options struct {
 	Certificates Certificates
 	// Namespace of Mainstay.
 	Namespace string
-	// RecoveryNamespaces are those of policy.WebhookOptions.
-	RecoveryNamespaces []string
-	// InfrastructureNamespaces are those of policy.WebhookOptions.
-	InfrastructureNamespaces []string
+	Recovery  policy.Recovery
 	// URL that the API server calls instead of the Service, without a path; empty
 	// in a cluster.
 	URL string
@@ -223,8 +222,8 @@ func (r *Reconciler) entries(live *admissionregistrationv1.ValidatingWebhookConf
 	}
 	bundle := r.Certificates.Bundle()
 	opts := policy.WebhookOptions{
-		RecoveryNamespaces: r.RecoveryNamespaces, InfrastructureNamespaces: r.InfrastructureNamespaces,
-		Served: r.Objects.Paths(), Client: r.client(bundle), BundleSize: certs.BundleSize(bundle), Refused: r.unconditional,
+		Recovery: r.Recovery,
+		Served:   r.Objects.Paths(), Client: r.client(bundle), BundleSize: certs.BundleSize(bundle), Refused: r.unconditional,
 	}
 	out := []admissionregistrationv1.ValidatingWebhook{policy.ValidateWebhook(opts)}
 	if record != nil {
@@ -233,6 +232,10 @@ func (r *Reconciler) entries(live *admissionregistrationv1.ValidatingWebhookConf
 			rule.refused(v1alpha1.ReasonUnlocked, record.String()+"; mainstay lock closes the gates again")
 		}
 		return trusted(out, live, bundle)
+	}
+	opts.Live = sets.Set[string]{}
+	for i := range live.Webhooks {
+		opts.Live.Insert(live.Webhooks[i].Name)
 	}
 	compiled := policy.CompileWebhooks(r.usable(rules), opts)
 	for _, rule := range rules {

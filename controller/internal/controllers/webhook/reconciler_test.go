@@ -115,7 +115,7 @@ func newPlane(t *testing.T, live *admissionregistrationv1.ValidatingWebhookConfi
 	}).Build()
 	p.Reconciler = New(Options{
 		Client: cache, Reader: api, Compiler: compiler, Metrics: m, Clock: p.clock, Objects: stateOf{informer.State{Phase: informer.Synced}},
-		Certificates: trust("a CA"), Namespace: namespace.Name, RecoveryNamespaces: []string{"kube-system"},
+		Certificates: trust("a CA"), Namespace: namespace.Name, Recovery: policy.Recovery{Namespaces: []string{"kube-system"}},
 		Consumer: func(*rule.Rule) string { return "" }, InForce: func(rule.Key) *rule.Rule { return nil },
 	})
 	return p

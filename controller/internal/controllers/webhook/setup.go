@@ -19,6 +19,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/source"
 
 	"github.com/mainstay-dev/mainstay/controller/api/v1alpha1"
+	rulecontroller "github.com/mainstay-dev/mainstay/controller/internal/controllers/rule"
 	"github.com/mainstay-dev/mainstay/controller/internal/gate"
 	"github.com/mainstay-dev/mainstay/controller/internal/informer"
 )
@@ -39,8 +40,8 @@ func (r *Reconciler) SetupWithManager(mgr ctrl.Manager) error {
 	})
 	ownName := predicate.NewPredicateFuncs(func(obj client.Object) bool { return obj.GetName() == gate.ConfigurationName })
 	err := ctrl.NewControllerManagedBy(mgr).Named("webhook").
-		Watches(&v1alpha1.ClusterRule{}, later(), builder.WithPredicates(predicate.GenerationChangedPredicate{})).
-		Watches(&v1alpha1.Rule{}, later(), builder.WithPredicates(predicate.GenerationChangedPredicate{})).
+		Watches(&v1alpha1.ClusterRule{}, later(), builder.WithPredicates(rulecontroller.Rewritten())).
+		Watches(&v1alpha1.Rule{}, later(), builder.WithPredicates(rulecontroller.Rewritten())).
 		Watches(&corev1.ConfigMap{}, later()).
 		Watches(&admissionregistrationv1.ValidatingWebhookConfiguration{}, later(), builder.WithPredicates(ownName)).
 		WatchesRawSource(changes).
