@@ -73,7 +73,8 @@ type Engine struct {
 	// ready is true once all rules that exist were in current.
 	ready atomic.Bool
 
-	room *room
+	room  *room
+	turns turns
 }
 
 var _ informer.Handler = (*Engine)(nil)

@@ -169,7 +169,7 @@ func (e *Engine) judge(ctx context.Context, by asked, ready bool, q *rule.Reques
 		}
 		finding := failed(notSynced)
 		if ready {
-			finding = one.judge(ctx, q, by.group, namespace, made, now)
+			finding = one.judge(ctx, q, by.group, namespace, made, now, &e.turns)
 		}
 		switch {
 		case !finding.Matched:
@@ -188,7 +188,9 @@ func failed(why unavailable) rule.Finding {
 
 // judge has a request judged by one rule. selected says that who asks did so by its
 // selectors.
-func (a *active) judge(ctx context.Context, q *rule.Request, selected bool, namespace *unstructured.Unstructured, made map[listKey]expr.List, now time.Time) rule.Finding {
+func (a *active) judge(ctx context.Context, q *rule.Request, selected bool, namespace *unstructured.Unstructured, made map[listKey]expr.List, now time.Time,
+	turns *turns,
+) rule.Finding {
 	var (
 		labels  map[string]string
 		content map[string]any
@@ -206,8 +208,10 @@ func (a *active) judge(ctx context.Context, q *rule.Request, selected bool, name
 	if needed && namespace == nil && q.ObjectNamespace() != "" {
 		return failed(unavailable("the Namespace " + q.ObjectNamespace() + " is not known yet"))
 	}
-	return a.rule.EvaluateRequest(ctx, rule.RequestInput{
-		Request: q, Namespace: content, Refs: &requestRefs{active: a, request: q, made: made}, Now: now,
+	return turns.within(ctx, a.rule.Key(), func() rule.Finding {
+		return a.rule.EvaluateRequest(ctx, rule.RequestInput{
+			Request: q, Namespace: content, Refs: &requestRefs{active: a, request: q, made: made}, Now: now,
+		})
 	})
 }
 
