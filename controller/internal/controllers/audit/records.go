@@ -8,6 +8,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/mainstay-dev/mainstay/controller/api/v1alpha1"
+	"github.com/mainstay-dev/mainstay/controller/internal/policy"
 	"github.com/mainstay-dev/mainstay/controller/internal/rule"
 )
 
@@ -92,7 +93,7 @@ func violationOf(resource rule.APIResource, at objectName, uid types.UID, findin
 }
 
 func (r *records) find(ref objectRef) (at int, kept bool) {
-	return slices.BinarySearchFunc(r.first, ref, func(v Violation, ref objectRef) int { return byName(v.ref, ref) })
+	return slices.BinarySearchFunc(r.first, ref, func(v Violation, ref objectRef) int { return inOrder(v.ref, ref) })
 }
 
 func (r *records) insert(at int, v Violation) {
@@ -169,9 +170,19 @@ func (r *records) result() *found {
 	return f
 }
 
-func byName(a, b objectRef) int {
+// inOrder has what is on every recovery path first, and what is in no namespace: a tenant's
+// findings, which may be as many as he likes, push none of those out of a status.
+func inOrder(a, b objectRef) int {
 	return cmp.Or(
+		cmp.Compare(rank(a.namespace), rank(b.namespace)),
 		cmp.Compare(a.namespace, b.namespace), cmp.Compare(a.name, b.name),
 		cmp.Compare(a.gvr.Resource, b.gvr.Resource), cmp.Compare(a.gvr.Group, b.gvr.Group), cmp.Compare(a.gvr.Version, b.gvr.Version),
 	)
+}
+
+func rank(namespace string) int {
+	if namespace == "" || slices.Contains(policy.RecoveryNamespaces(), namespace) {
+		return 0
+	}
+	return 1
 }

@@ -3,6 +3,7 @@ package audit
 import (
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -59,5 +60,19 @@ func TestFirstOfManyViolations(t *testing.T) {
 		s.maps[turns] = after
 		b.ObjectChanged(configMaps, before, after)
 		b.work(t)
+	}
+}
+
+// What a tenant has found of his objects pushes nothing of the recovery path out of a status.
+func TestRecoveryPathComesFirst(t *testing.T) {
+	t.Parallel()
+	var got []string
+	refs := []objectRef{{namespace: "apps", name: "a"}, {namespace: "kube-system", name: "b"}, {name: "z"}, {namespace: "flux-system", name: "c"}, {namespace: "apps", name: "A"}}
+	slices.SortFunc(refs, inOrder)
+	for _, ref := range refs {
+		got = append(got, ref.namespace+"/"+ref.name)
+	}
+	if diff := cmp.Diff([]string{"/z", "flux-system/c", "kube-system/b", "apps/A", "apps/a"}, got); diff != "" {
+		t.Errorf("order (-want +got):\n%s", diff)
 	}
 }
