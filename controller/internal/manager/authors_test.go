@@ -137,7 +137,8 @@ func (e *env) judgesBy(t *testing.T, as client.Client, obj client.Object) {
 	})
 }
 
-// Nobody has pods evicted by a Lifeline who may not evict them.
+// Nobody has pods evicted by a Lifeline who may not evict them, or is shown the labels of
+// nodes who may not list them.
 func TestLifelinesEvictWhatTheirAuthorsMay(t *testing.T) {
 	namespace := shared.namespace(t, nil)
 	user := strings.ReplaceAll(namespace, "test-", "eve-")
@@ -184,6 +185,16 @@ func TestLifelinesEvictWhatTheirAuthorsMay(t *testing.T) {
 	shared.grant(t, user, namespace, rbacv1.PolicyRule{APIGroups: []string{""}, Resources: []string{"pods/eviction"}, Verbs: []string{"create"}})
 	eventually(t, takeUp, func(context.Context) (bool, string) {
 		err := switchOn()
+		return err == nil, fmt.Sprint(err)
+	})
+
+	licensed := builders.MakeLifeline(namespace, "licensed").Select("app", "web").TopologyKeys("vendor.example/license").Heal(v1alpha1.HealDryRun, 1).Obj()
+	if ok, seen := refused(eve.Create(t.Context(), licensed, client.DryRunAll), "may not list nodes, whose labels the Lifeline would show: vendor.example/license"); !ok {
+		t.Error(seen)
+	}
+	shared.grant(t, user, "", mayList("", "nodes"))
+	eventually(t, takeUp, func(ctx context.Context) (bool, string) {
+		err := eve.Create(ctx, licensed.DeepCopy(), client.DryRunAll)
 		return err == nil, fmt.Sprint(err)
 	})
 }

@@ -259,7 +259,7 @@ func TestDryRunsOfANamespaceAreBounded(t *testing.T) {
 	ns := shared.namespace(t, nil)
 	for i := range 256 {
 		shared.create(t, &v1alpha1.Intervention{
-			ObjectMeta: metav1.ObjectMeta{Namespace: ownNamespace, Name: fmt.Sprintf("%s-%d", ns, i), Labels: map[string]string{v1alpha1.LabelOwnerKind: "Lifeline"}},
+			ObjectMeta: metav1.ObjectMeta{Namespace: ownNamespace, Name: fmt.Sprintf("%s-%d", ns, i), Labels: map[string]string{v1alpha1.LabelOwnerKind: "Lifeline", v1alpha1.LabelOwnerNamespace: ns}},
 			Spec: v1alpha1.InterventionSpec{
 				Owner:  v1alpha1.OwnerReference{Kind: "Lifeline", Namespace: ns, Name: "former", UID: "former"},
 				Action: v1alpha1.ActionEvict, Attempt: 1, Holder: "somebody-else", Reason: "to spread web",
@@ -314,7 +314,7 @@ func TestForeignClaimIsRespected(t *testing.T) {
 		iv := &v1alpha1.Intervention{
 			ObjectMeta: metav1.ObjectMeta{
 				Namespace: ownNamespace, Name: fmt.Sprintf("claimed-%d", i),
-				Labels: map[string]string{v1alpha1.LabelOwnerKind: "Lifeline"},
+				Labels: map[string]string{v1alpha1.LabelOwnerKind: "Lifeline", v1alpha1.LabelOwnerNamespace: ns},
 			},
 			Spec: v1alpha1.InterventionSpec{
 				Owner:  v1alpha1.OwnerReference{Kind: "Lifeline", Namespace: ns, Name: "claimed", UID: l.UID},

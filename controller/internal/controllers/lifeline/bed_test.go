@@ -162,7 +162,9 @@ func healing(t *testing.T, s *v1alpha1.LifelineStatus) metav1.Condition {
 // claim is an Intervention of a Lifeline with the UID that has no result yet.
 func claim(name string, owner v1alpha1.OwnerReference) *v1alpha1.Intervention {
 	return &v1alpha1.Intervention{
-		ObjectMeta: metav1.ObjectMeta{Namespace: own, Name: name, Labels: map[string]string{v1alpha1.LabelOwnerKind: "Lifeline"}},
+		ObjectMeta: metav1.ObjectMeta{Namespace: own, Name: name, Labels: map[string]string{
+			v1alpha1.LabelOwnerKind: "Lifeline", v1alpha1.LabelOwnerNamespace: owner.Namespace,
+		}},
 		Spec: v1alpha1.InterventionSpec{
 			Owner: owner, Action: v1alpha1.ActionEvict, Attempt: 1,
 			Target: v1alpha1.TargetReference{APIVersion: "v1", Kind: "Pod", Namespace: shop, Name: name, UID: "uid", Workload: "Deployment/web"},

@@ -38,9 +38,8 @@ const pollClaim = 5 * time.Second
 // conflictPause is how long a status that another manager owns is left alone.
 const conflictPause = 5 * time.Minute
 
-// maxKept is how many Interventions the Lifelines of a namespace may have before their dry
-// runs are not recorded any more: whoever writes Lifelines needs no right for those, and
-// they are no part of his quota.
+// maxKept is how many Interventions the Lifelines of a namespace may have before no more are
+// made: they are in Mainstay's namespace, and no part of the quota of whoever writes Lifelines.
 const maxKept = 256
 
 // Executor claims and takes actions.
@@ -70,7 +69,8 @@ type Options struct {
 	Clock    clock.PassiveClock
 	// Namespace is Mainstay's own, where Interventions are.
 	Namespace string
-	// FluxNamespaces are those whose Lifelines may see the lag of all others.
+	// FluxNamespaces are those whose Lifelines may see the lag of all others, and are
+	// looked at first.
 	FluxNamespaces []string
 	// Profiles of workloads that are known by name.
 	Profiles map[string]v1alpha1.Profile
@@ -286,23 +286,34 @@ type past struct {
 	mine []*v1alpha1.Intervention
 	// former are those of a Lifeline of the same name that is gone.
 	former []*v1alpha1.Intervention
-	// kept is how many those of the namespace's Lifelines are together.
-	kept int
+	// kept is how many those of the namespace's Lifelines are together, and moves how many
+	// of them are more than the record of a dry run.
+	kept, moves int
 }
 
-// bound drops the move of a dry run that there is no room to record.
+// bound drops a move that there is no room to record. Dry runs, which take no right, leave
+// room for moves.
 func (p past) bound(l *v1alpha1.Lifeline, decision lifeline.Decision) lifeline.Decision {
-	if decision.Move != nil && decision.DryRun && p.kept >= maxKept {
+	switch {
+	case decision.Move == nil:
+	case decision.DryRun && p.kept >= maxKept:
 		decision.Move = nil
 		decision.Message = fmt.Sprintf("spec.heal.mode is DryRun, and the Lifelines of namespace %s have %d Interventions: a move that would be made is not recorded", l.Namespace, p.kept)
+	case !decision.DryRun && p.moves >= maxKept:
+		return lifeline.Decision{
+			Reason:  v1alpha1.ReasonBlocked,
+			Message: fmt.Sprintf("the Lifelines of namespace %s have %d Interventions of moves: no other move is begun", l.Namespace, p.moves),
+		}
 	}
 	return decision
 }
 
-// past lists the Interventions that are about a Lifeline of l's namespace and name.
+// past lists the Interventions that are about a Lifeline of l's namespace and name. It reads
+// those of the namespace only, which are bounded.
 func (r *Reconciler) past(ctx context.Context, reader client.Reader, l *v1alpha1.Lifeline) (past, error) {
 	var list v1alpha1.InterventionList
-	err := reader.List(ctx, &list, client.InNamespace(r.namespace), client.MatchingLabels{v1alpha1.LabelOwnerKind: "Lifeline"})
+	err := reader.List(ctx, &list, client.InNamespace(r.namespace),
+		client.MatchingLabels{v1alpha1.LabelOwnerKind: "Lifeline", v1alpha1.LabelOwnerNamespace: l.Namespace})
 	if err != nil {
 		return past{}, fmt.Errorf("list the interventions of lifeline %s/%s: %w", l.Namespace, l.Name, err)
 	}
@@ -314,6 +325,9 @@ func (r *Reconciler) past(ctx context.Context, reader client.Reader, l *v1alpha1
 			continue
 		}
 		found.kept++
+		if iv.Labels[v1alpha1.LabelDryRun] != "true" {
+			found.moves++
+		}
 		switch {
 		case owner.Name == l.Name && owner.UID != l.UID:
 			found.former = append(found.former, iv)

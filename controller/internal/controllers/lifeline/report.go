@@ -110,13 +110,16 @@ func (r *Reconciler) reportLag(l *v1alpha1.Lifeline, want *v1alpha1.LifelineStat
 	if l.Spec.Lag == nil {
 		want.Lagging = nil
 		r.metrics.LifelineLagging.DeleteLabelValues(l.Namespace, l.Name)
+		r.metrics.LifelineLagKnown.DeleteLabelValues(l.Namespace, l.Name)
 		meta.RemoveStatusCondition(&want.Conditions, v1alpha1.ConditionAlive)
 		return 0, 0
 	}
 	if reason, message := r.unseen(); reason != "" {
+		r.metrics.LifelineLagKnown.WithLabelValues(l.Namespace, l.Name).Set(0)
 		if reason == v1alpha1.ReasonSyncing && meta.FindStatusCondition(want.Conditions, v1alpha1.ConditionAlive) != nil {
 			return 0, 0 // a start of the program is no news about Flux
 		}
+		r.metrics.LifelineLagging.DeleteLabelValues(l.Namespace, l.Name)
 		set(v1alpha1.ConditionAlive, metav1.ConditionUnknown, reason, message)
 		return 0, 0
 	}
@@ -128,6 +131,7 @@ func (r *Reconciler) reportLag(l *v1alpha1.Lifeline, want *v1alpha1.LifelineStat
 	}
 	want.Lagging = lagging
 	r.metrics.LifelineLagging.WithLabelValues(l.Namespace, l.Name).Set(float64(total))
+	r.metrics.LifelineLagKnown.WithLabelValues(l.Namespace, l.Name).Set(1)
 	if total == 0 {
 		set(v1alpha1.ConditionAlive, metav1.ConditionTrue, v1alpha1.ReasonFollowing, "every consumer follows its source")
 	} else {
@@ -186,6 +190,7 @@ func (r *Reconciler) forget(at types.NamespacedName) {
 	match := map[string]string{"namespace": at.Namespace, "name": at.Name}
 	r.metrics.LifelineSurvives.DeletePartialMatch(match)
 	r.metrics.LifelineLagging.DeletePartialMatch(match)
+	r.metrics.LifelineLagKnown.DeletePartialMatch(match)
 	r.metrics.LifelineMemberReady.DeletePartialMatch(match)
 }
 

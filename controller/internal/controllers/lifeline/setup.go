@@ -49,7 +49,7 @@ func (r *Reconciler) SetupWithManager(mgr ctrl.Manager) error {
 	everywhere := delayed(r.all)
 	err := ctrl.NewControllerManagedBy(mgr).
 		Named("lifeline").
-		WithOptions(controller.Options{RateLimiter: retries()}).
+		WithOptions(controller.Options{RateLimiter: retries(), NewQueue: r.newQueue}).
 		For(&v1alpha1.Lifeline{}, builder.WithPredicates(predicate.GenerationChangedPredicate{})).
 		Watches(&appsv1.Deployment{}, here).
 		Watches(&appsv1.StatefulSet{}, here).
