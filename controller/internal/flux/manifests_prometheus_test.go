@@ -8,11 +8,13 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"sigs.k8s.io/yaml"
 
 	"github.com/mainstay-dev/mainstay/test/builders"
 )
@@ -57,6 +59,99 @@ func TestAlertsAndDashboardReadMetricsThatExist(t *testing.T) {
 				if !strings.Contains(row, "`"+label+"`") && !strings.Contains(row, label+"=") {
 					t.Errorf("%s uses the label %s of %s, which docs/metrics.md does not have", name, label, metric)
 				}
+			}
+		}
+	}
+}
+
+// The leader's series end with its process, and the next leader's come after a takeover
+// and a scrape. An alert that does not read over that gap resolves, or waits anew.
+func TestAlertsReadOverAChangeOfLeaders(t *testing.T) {
+	t.Parallel()
+	docs, err := os.ReadFile(filepath.Join(repository, "docs/metrics.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	// The longest takeover of docs/leadership.md, between two scrapes of a Prometheus that
+	// makes one a minute.
+	const gap = 52*time.Second + 2*time.Minute
+	read := regexp.MustCompile(`(\w+\()?\b(mainstay_[a-z_]+)(?:\{[^}]*\})?(?:\[(\w+)\])?`)
+	count := 0
+	for name, expression := range alerts(t) {
+		for _, match := range read.FindAllStringSubmatch(expression, -1) {
+			function, metric := match[1], match[2]
+			if !strings.HasSuffix(rowOf(string(docs), metric), "| leader |\n") {
+				continue
+			}
+			count++
+			if function != "last_over_time(" && function != "increase(" {
+				t.Errorf("alert %s reads what the leader says of %s now: %s", name, metric, expression)
+				continue
+			}
+			if window, err := time.ParseDuration(match[3]); err != nil || window < gap {
+				t.Errorf("alert %s reads %s over %q, want %s or more", name, metric, match[3], gap)
+			}
+			// The worse of what two leaders say counts, whichever replicas they are.
+			worse := regexp.MustCompile(`^(max|sum)\b.* (> 0|== 1)$`)
+			if strings.HasSuffix(expression, "== 0") {
+				worse = regexp.MustCompile(`^min by `)
+			}
+			if !worse.MatchString(expression) || strings.Contains(expression, "pod") {
+				t.Errorf("alert %s does not take the worse of two leaders: %s", name, expression)
+			}
+		}
+	}
+	if count < 7 {
+		t.Errorf("%d readings of the leader's metrics were found", count)
+	}
+}
+
+// Who has no Prometheus operator takes the alerts from the docs.
+func TestDocsHaveTheAlerts(t *testing.T) {
+	t.Parallel()
+	docs, err := os.ReadFile(filepath.Join(repository, "docs/metrics.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, block, _ := strings.Cut(string(docs), "```yaml\n")
+	block, _, _ = strings.Cut(block, "```\n")
+	type alert struct{ Alert, Expr, For string }
+	var documented, want []alert
+	if err := yaml.Unmarshal([]byte(block), &documented); err != nil {
+		t.Fatal(err)
+	}
+	for _, rule := range alertRules(t) {
+		// docs/package.md says that the package has this one beyond them.
+		if rule["alert"] == "MainstayInterventionFailed" {
+			continue
+		}
+		wait, _ := rule["for"].(string)
+		want = append(want, alert{rule["alert"].(string), rule["expr"].(string), wait})
+	}
+	if diff := cmp.Diff(want, documented); diff != "" {
+		t.Errorf("docs/metrics.md has other alerts than the package (-package +docs):\n%s", diff)
+	}
+}
+
+// Rules and Lifelines of one name may be in two namespaces.
+func TestAlertsAndDashboardTellNamesakesApart(t *testing.T) {
+	t.Parallel()
+	all := map[string]string{}
+	for name, expression := range alerts(t) {
+		all["alert "+name] = expression
+	}
+	for _, panel := range dashboard(t) {
+		for _, target := range panel.Targets {
+			all["panel "+panel.Title] += target.Expr + "\n"
+			if strings.Contains(target.LegendFormat, "{{name}}") && !strings.Contains(target.LegendFormat, "{{namespace}}") {
+				t.Errorf("panel %s names lines without their namespace: %s", panel.Title, target.LegendFormat)
+			}
+		}
+	}
+	for name, expression := range all {
+		for _, by := range regexp.MustCompile(`by \(([^)]*)\)`).FindAllStringSubmatch(expression, -1) {
+			if labels := strings.Split(by[1], ", "); slices.Contains(labels, "name") && !slices.Contains(labels, "namespace") {
+				t.Errorf("%s groups by name without namespace: %s", name, expression)
 			}
 		}
 	}
@@ -137,21 +232,26 @@ func alerts(t *testing.T) map[string]string {
 	return all
 }
 
-// panels are the expressions of the dashboard by title.
-func panels(t *testing.T) map[string]string {
+type panel struct {
+	Title   string
+	Targets []struct{ Expr, LegendFormat string }
+}
+
+func dashboard(t *testing.T) []panel {
 	t.Helper()
 	text, _, _ := unstructured.NestedString(find(t, prometheus(t), "ConfigMap", "mainstay-dashboard").Object, "data", "mainstay.json")
-	var dashboard struct {
-		Panels []struct {
-			Title   string
-			Targets []struct{ Expr string }
-		}
-	}
+	var dashboard struct{ Panels []panel }
 	if err := json.Unmarshal([]byte(text), &dashboard); err != nil {
 		t.Fatal(err)
 	}
+	return dashboard.Panels
+}
+
+// panels are the expressions of the dashboard by title.
+func panels(t *testing.T) map[string]string {
+	t.Helper()
 	all := map[string]string{}
-	for _, panel := range dashboard.Panels {
+	for _, panel := range dashboard(t) {
 		for _, target := range panel.Targets {
 			all[panel.Title] += target.Expr + "\n"
 		}

@@ -53,6 +53,8 @@ type Metrics struct {
 	LifelineMemberReady *prometheus.GaugeVec
 	// LifelineLagging counts consumers that stopped following their source.
 	LifelineLagging *prometheus.GaugeVec
+	// LifelineLagKnown is 1 for a Lifeline with spec.lag whose lag can be told, else 0.
+	LifelineLagKnown *prometheus.GaugeVec
 	// Unlocked is 1 while all gates are open.
 	Unlocked prometheus.Gauge
 	// Interventions counts claims by action and final phase.
@@ -110,6 +112,10 @@ func New(registry prometheus.Registerer) (*Metrics, error) {
 			Name: "mainstay_lifeline_lagging_consumers",
 			Help: "Kustomizations and HelmReleases that stopped following their source although their status does not say so.",
 		}, lifeline),
+		LifelineLagKnown: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "mainstay_lifeline_lag_known",
+			Help: "1 for a Lifeline with spec.lag that can tell which consumers lag, else 0.",
+		}, lifeline),
 		Unlocked: prometheus.NewGauge(prometheus.GaugeOpts{
 			Name: "mainstay_unlocked",
 			Help: "1 while somebody has all gates open by mainstay unlock, else 0.",
@@ -130,7 +136,7 @@ func New(registry prometheus.Registerer) (*Metrics, error) {
 	for _, c := range []prometheus.Collector{
 		m.Findings, m.RuleReady, m.RuleEnforced, m.Evaluations, m.EvaluationSeconds, m.ReviewSeconds, m.Reviews,
 		m.LifelineSurvives, m.LifelineMemberReady,
-		m.LifelineLagging, m.Unlocked, m.Interventions, m.Conflicts, m.Truncations,
+		m.LifelineLagging, m.LifelineLagKnown, m.Unlocked, m.Interventions, m.Conflicts, m.Truncations,
 	} {
 		if err := registry.Register(c); err != nil {
 			return nil, err
