@@ -76,7 +76,7 @@ type Options struct {
 	Registry prometheus.Registerer
 }
 
-// maxRecoveryNamespaces and maxRecoveryUsers bound those that are given.
+// maxRecoveryNamespaces and maxRecoveryUsers bound each list that is given.
 const maxRecoveryNamespaces, maxRecoveryUsers = 64, 32
 
 // recovery is what is given and what is on every recovery path, each once. Of Flux's
@@ -94,6 +94,13 @@ func (o Options) recovery() policy.Recovery {
 		}),
 		Users: unique(o.RecoveryUsers),
 	}
+}
+
+func invalidNamespace(name string) string {
+	if mistakes := validation.IsDNS1123Label(name); len(mistakes) > 0 {
+		return "must be names of namespaces: " + mistakes[0]
+	}
+	return ""
 }
 
 // invalidRecoveryUser keeps an exemption of a few from being one of everybody, or of
@@ -211,26 +218,19 @@ func (o Options) Validate() error {
 	if o.DrainTime < 0 {
 		invalid("drain-time", o.DrainTime.String(), "must not be negative")
 	}
-	named := func(flag string, names []string) {
+	each := func(flag string, names []string, mistake func(name string) string, most int) {
 		for _, name := range names {
-			if mistakes := validation.IsDNS1123Label(name); len(mistakes) > 0 {
-				invalid(flag, name, "must be names of namespaces: "+mistakes[0])
+			if why := mistake(name); why != "" {
+				invalid(flag, name, why)
 			}
 		}
-	}
-	named("flux-namespaces", o.FluxNamespaces)
-	named("recovery-namespaces", o.RecoveryNamespaces)
-	if most := maxRecoveryNamespaces; len(o.RecoveryNamespaces) > most {
-		invalid("recovery-namespaces", len(o.RecoveryNamespaces), fmt.Sprintf("may be %d: each is a part of every policy", most))
-	}
-	for _, name := range o.RecoveryUsers {
-		if why := invalidRecoveryUser(name); why != "" {
-			invalid("recovery-users", name, why)
+		if len(names) > most {
+			invalid(flag, len(names), fmt.Sprintf("may be %d: each is a part of every policy", most))
 		}
 	}
-	if most := maxRecoveryUsers; len(o.RecoveryUsers) > most {
-		invalid("recovery-users", len(o.RecoveryUsers), fmt.Sprintf("may be %d: each is a part of every policy", most))
-	}
+	each("flux-namespaces", o.FluxNamespaces, invalidNamespace, maxRecoveryNamespaces)
+	each("recovery-namespaces", o.RecoveryNamespaces, invalidNamespace, maxRecoveryNamespaces)
+	each("recovery-users", o.RecoveryUsers, invalidRecoveryUser, maxRecoveryUsers)
 	if o.InterventionRetention < 2*time.Hour {
 		invalid("intervention-retention", o.InterventionRetention.String(), "must be at least 2h: evictions are budgeted by the hour from these records")
 	}

@@ -53,16 +53,18 @@ func conditions(name, judged string, common, own []admissionregistrationv1.Match
 // groups asks.
 func noneOf(others, groups []string) string {
 	users := []string{"system:apiserver", "system:cloud-controller-manager", "system:kube-controller-manager", "system:kube-scheduler"}
-	var begin string
+	var begin []string
 	for _, other := range slices.Sorted(slices.Values(others)) {
 		if prefix, all := strings.CutSuffix(other, "*"); all {
-			begin += fmt.Sprintf("request.userInfo.?username.orValue('').startsWith(%q) || ", prefix)
+			begin = append(begin, fmt.Sprintf("request.userInfo.?username.orValue('').startsWith(%q)", prefix))
 		} else {
 			users = append(users, other)
 		}
 	}
-	return fmt.Sprintf("!(request.userInfo.?username.orValue('') in [%s] || %srequest.userInfo.?groups.orValue([]).exists(g, g in [%s]))",
-		quoted(users), begin, quoted(groups))
+	return fmt.Sprintf("!(%s)", strings.Join(slices.Concat(
+		[]string{fmt.Sprintf("request.userInfo.?username.orValue('') in [%s]", quoted(users))}, begin,
+		[]string{fmt.Sprintf("request.userInfo.?groups.orValue([]).exists(g, g in [%s])", quoted(groups))},
+	), " || "))
 }
 
 // serviceAccountsOf are the groups of the service accounts of namespaces.

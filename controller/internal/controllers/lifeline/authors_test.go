@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 
@@ -75,10 +76,8 @@ type rights []string
 
 func (r rights) Authorize(_ context.Context, a authorizer.Attributes) (authorizer.Decision, string, error) {
 	asked := strings.TrimSuffix(a.GetVerb()+" "+a.GetResource()+"/"+a.GetSubresource(), "/")
-	for _, right := range r {
-		if right == asked {
-			return authorizer.DecisionAllow, "", nil
-		}
+	if slices.Contains(r, asked) {
+		return authorizer.DecisionAllow, "", nil
 	}
 	return authorizer.DecisionDeny, "", nil
 }
