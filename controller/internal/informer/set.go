@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/go-logr/logr"
@@ -47,9 +48,10 @@ type Clients struct {
 
 // Set runs the informers. It is a manager.Runnable that needs no leadership.
 type Set struct {
-	clients Clients
-	log     logr.Logger
-	refresh chan struct{}
+	clients  Clients
+	log      logr.Logger
+	refresh  chan struct{}
+	complete atomic.Bool
 	// unsettled says that somebody wants something else than before.
 	unsettled chan struct{}
 
@@ -209,6 +211,9 @@ func (s *Set) indexer(gvr schema.GroupVersionResource) cache.Indexer {
 	return nil
 }
 
+// Complete says whether the API server's last answer had all that it serves.
+func (s *Set) Complete() bool { return s.complete.Load() }
+
 // Start discovers what the API server serves and keeps the informers in line
 // with what is wanted until ctx ends.
 func (s *Set) Start(ctx context.Context) error {
@@ -224,6 +229,7 @@ func (s *Set) Start(ctx context.Context) error {
 	var (
 		retry <-chan time.Time
 		pause time.Duration
+		timed bool
 	)
 	for {
 		select {
@@ -231,6 +237,7 @@ func (s *Set) Start(ctx context.Context) error {
 			s.stopAll()
 			return nil
 		case <-retry:
+			timed = true
 			s.Refresh()
 		case <-s.unsettled:
 			if wait(ctx, settlePause) {
@@ -243,10 +250,15 @@ func (s *Set) Start(ctx context.Context) error {
 			if !s.settleDown(ctx) {
 				continue
 			}
+			if !timed {
+				pause = 0 // a definition changed: what did not answer may do so soon
+			}
+			timed = false
 			missed, partial, err := s.discover(ctx)
 			if err != nil {
 				s.log.Error(err, "cannot discover what the API server serves, trying again")
 			}
+			s.complete.Store(!missed && !partial && err == nil)
 			pause = pauseAfter(pause, missed, partial, err)
 			retry = time.After(cmp.Or(pause, rediscovery))
 		}

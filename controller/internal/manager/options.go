@@ -112,8 +112,8 @@ func invalidRecoveryUser(name string) string {
 		return "must be the name of a user, or the beginning of one and *"
 	case len(name) > 256:
 		return "must be 256 bytes at most"
-	case all && strings.HasPrefix("system:serviceaccount:", prefix): //nolint:gocritic // whether it is a beginning of that
-		return "would be every service account: name one, or its namespace with --recovery-namespaces"
+	case all && (strings.HasPrefix("system:serviceaccount:", prefix) || strings.HasPrefix(prefix, "system:serviceaccount:")): //nolint:gocritic // whether it is a beginning of that
+		return "would be service accounts of any namespace: name one, or its namespace with --recovery-namespaces"
 	}
 	return ""
 }

@@ -96,9 +96,13 @@ func TestOptionsSayEveryMistake(t *testing.T) {
 			change: func(o *Options) { o.RecoveryUsers = []string{"eks:*-manager"} },
 			want:   `invalid options: --recovery-users: Invalid value: "eks:*-manager": must be the name of a user, or the beginning of one and *`,
 		},
+		"those of namespaces that begin so": {
+			change: func(o *Options) { o.RecoveryUsers = []string{"system:serviceaccount:kube-*"} },
+			want:   `invalid options: --recovery-users: Invalid value: "system:serviceaccount:kube-*": would be service accounts of any namespace: name one, or its namespace with --recovery-namespaces`,
+		},
 		"every service account": {
 			change: func(o *Options) { o.RecoveryUsers = []string{"eks:*", "system:*"} },
-			want:   `invalid options: --recovery-users: Invalid value: "system:*": would be every service account: name one, or its namespace with --recovery-namespaces`,
+			want:   `invalid options: --recovery-users: Invalid value: "system:*": would be service accounts of any namespace: name one, or its namespace with --recovery-namespaces`,
 		},
 		"more users than a policy should list": {
 			change: func(o *Options) { o.RecoveryUsers = slices.Repeat([]string{"eks:addon-manager"}, 33) },

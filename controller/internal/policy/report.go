@@ -30,4 +30,6 @@ type Report struct {
 	// the rule has none.
 	Enforced        metav1.ConditionStatus
 	Reason, Message string
+	// Idle says that the policies of the rule are in place, and match nothing that is served.
+	Idle bool
 }

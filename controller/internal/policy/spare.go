@@ -6,11 +6,18 @@ import (
 	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/mainstay-dev/mainstay/controller/internal/rule"
 )
 
-// Spare has a policy whose rule cannot be compiled any more leave out the recovery path as it
-// is now, beside all that it leaves out already.
-func Spare(p *admissionregistrationv1.ValidatingAdmissionPolicy, recovery Recovery) {
+// Spare is a policy of a rule's former generation, which cannot be compiled any more, as it
+// should be: it leaves out the recovery path as that is now, beside all that it leaves out
+// already. Of labels and annotations it has Mainstay's own.
+func Spare(have *admissionregistrationv1.ValidatingAdmissionPolicy, key rule.Key, recovery Recovery) *admissionregistrationv1.ValidatingAdmissionPolicy {
+	p := &admissionregistrationv1.ValidatingAdmissionPolicy{
+		TypeMeta: typeMeta("ValidatingAdmissionPolicy"), ObjectMeta: objectMeta(key, have.Name, metav1.OwnerReference{}), Spec: *have.Spec.DeepCopy(),
+	}
+	p.OwnerReferences = have.OwnerReferences
 	for i := range p.Spec.MatchConditions {
 		condition := &p.Spec.MatchConditions[i]
 		switch condition.Name {
@@ -24,6 +31,7 @@ func Spare(p *admissionregistrationv1.ValidatingAdmissionPolicy, recovery Recove
 			constraints.ExcludeResourceRules = withAll(constraints.ExcludeResourceRules, recoveryKinds())
 		}
 	}
+	return p
 }
 
 // withAll is a list with what it lacks of others behind it.

@@ -44,7 +44,7 @@ func (e *Engine) evaluate(ctx context.Context, key rule.Key) {
 	e.mu.Unlock()
 
 	b.plan(todo)
-	if len(s.backlog) == 0 && todo.empty() {
+	if len(s.backlog) == 0 && todo.empty() && (s.found != nil || b.early() > 0) {
 		if again > 0 {
 			// What was to bring the rule back came early: a clock was set back.
 			e.queue.AddAfter(key, again)
@@ -61,8 +61,8 @@ func (e *Engine) evaluate(ctx context.Context, key rule.Key) {
 	e.publish(b)
 }
 
-// publish makes known what was found. A first pass is not shown in part, nor while a kind is
-// being listed: its counts would say less than the truth.
+// publish makes known what was found. A first pass is not shown in part, nor for a while where
+// a kind is being listed: its counts would say less than the truth.
 func (e *Engine) publish(b *batch) {
 	key, s := b.key, b.state
 	left := len(s.backlog) > 0
@@ -72,7 +72,10 @@ func (e *Engine) publish(b *batch) {
 		e.queue.Add(key)
 	}
 	e.mu.Unlock()
-	if first && (left || b.listing) {
+	if first && (left || b.early() > 0) {
+		if !left {
+			e.queue.AddAfter(key, b.early())
+		}
 		return
 	}
 	result := s.records.result()
@@ -100,6 +103,14 @@ type batch struct {
 	listing    bool
 }
 
+// early is for how long a first result would be too early, as a kind is being listed.
+func (b *batch) early() time.Duration {
+	if !b.listing {
+		return 0
+	}
+	return b.state.settles(b.engine.clock.Now())
+}
+
 // look finds out what can be seen of what the rule reads. It is blocked where nothing can be
 // evaluated; passes says that this is a matter of time. The engine's mu is held.
 func (b *batch) look() (blocked, passes bool) {
@@ -125,7 +136,7 @@ func (b *batch) look() (blocked, passes bool) {
 		// waiting.
 		s.pending.everything()
 	}
-	s.waiting = waits
+	s.waiting, s.unread = waits, unread
 	return blocked, !unread
 }
 

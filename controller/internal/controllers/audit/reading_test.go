@@ -3,10 +3,12 @@ package audit
 import (
 	"fmt"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	clocktesting "k8s.io/utils/clock/testing"
 
 	"github.com/mainstay-dev/mainstay/controller/api/v1alpha1"
 	"github.com/mainstay-dev/mainstay/controller/internal/informer"
@@ -171,4 +173,54 @@ func TestKindThatGoesAndComesIsEvaluatedAnew(t *testing.T) {
 	}
 	b.work(t)
 	b.expect(t, "in the end", v1alpha1.RuleSummary{Pass: 2})
+}
+
+// A kind whose list fails for good holds the results of others back for a minute, and no longer.
+func TestFirstResultWaitsForAMinute(t *testing.T) {
+	t.Parallel()
+	s := newStore(2)
+	s.secrets = append(s.secrets, object("Secret", "s"))
+	s.phases[secrets] = informer.Syncing
+	b := newBed(t, s, both())
+	b.work(t)
+	if report, _ := b.Report(b.key); report.Summary != nil || report.Settles != time.Minute {
+		t.Errorf("at first: %+v, for %s", report.Summary, report.Settles)
+	}
+	for _, c := range []*clocktesting.FakeClock{b.now, b.tick} {
+		c.Step(time.Minute)
+	}
+	if !b.turn(t) {
+		t.Fatal("nothing brought the rule back")
+	}
+	b.work(t)
+	b.expect(t, "after a minute", v1alpha1.RuleSummary{Fail: 2})
+	if report, _ := b.Report(b.key); report.Ready != metav1.ConditionUnknown || report.Settles != 0 {
+		t.Errorf("after a minute: Ready=%s, for %s", report.Ready, report.Settles)
+	}
+	b.turns(secrets, informer.Synced)
+	b.work(t)
+	b.expect(t, "of all", v1alpha1.RuleSummary{Fail: 3})
+}
+
+// What is about to be found settles, whatever else of the rule may not be read.
+func TestSettlesWhileSomethingIsListed(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		maps, secrets informer.Phase
+		want          time.Duration
+	}{
+		"both are listed":   {informer.Syncing, informer.Syncing, time.Minute},
+		"one is forbidden":  {informer.Syncing, informer.Forbidden, time.Minute},
+		"one is not served": {informer.Syncing, informer.Absent, time.Minute},
+		"both are":          {informer.Forbidden, informer.Absent, 0},
+		"both are there":    {informer.Synced, informer.Synced, 0},
+	} {
+		s := newStore(1)
+		s.phases[configMaps], s.phases[secrets] = tc.maps, tc.secrets
+		b := newBed(t, s, both())
+		b.work(t)
+		if report, _ := b.Report(b.key); report.Settles != tc.want {
+			t.Errorf("%s: %s, want %s", name, report.Settles, tc.want)
+		}
+	}
 }

@@ -18,8 +18,10 @@ import (
 type Report struct {
 	UID        types.UID
 	Generation int64
-	// Known is how long the engine has had this generation.
-	Known    time.Duration
+	// Settles is for how long the first result of this generation may be about to come: a
+	// start of the program is no news about objects. It is 0 once there is one, or none is
+	// expected.
+	Settles  time.Duration
 	Severity v1alpha1.Severity
 
 	// Ready, Reason and Message are those of the Ready condition. Stalled is
@@ -41,7 +43,10 @@ func (e *Engine) Report(key rule.Key) (Report, bool) {
 	if !ok {
 		return Report{}, false
 	}
-	r := Report{UID: s.uid, Generation: s.generation, Known: e.clock.Since(s.since), Severity: s.severity}
+	r := Report{UID: s.uid, Generation: s.generation, Severity: s.severity}
+	if s.found == nil && s.audited() && (!e.objects.Discovered() || s.usable() && !s.unread) {
+		r.Settles = s.settles(e.clock.Now())
+	}
 	r.Ready, r.Reason, r.Message = s.ready(key, e.objects)
 	switch r.Reason {
 	case v1alpha1.ReasonInvalidExpression, v1alpha1.ReasonInvalidSpec:

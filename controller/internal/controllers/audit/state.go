@@ -85,6 +85,9 @@ type state struct {
 
 	pending pending
 	expires time.Time
+	// unread says that nothing of the rule could be read when it was last evaluated, and
+	// not because it was being listed.
+	unread bool
 	// waiting is true while a resource that the rule reads was not synced when
 	// it was last evaluated.
 	waiting bool
@@ -127,6 +130,18 @@ func (s *state) hold(passes bool) (lost bool) {
 	lost = s.found != nil
 	s.records, s.found = records{}, nil
 	return lost
+}
+
+// settling is for how long a rule waits for kinds that are being listed before its first result
+// is of the others.
+const settling = time.Minute
+
+// settles is how much of that is left; 0 also where a clock was set back.
+func (s *state) settles(now time.Time) time.Duration {
+	if age := now.Sub(s.since); age >= 0 && age < settling {
+		return settling - age
+	}
+	return 0
 }
 
 // audited says whether the rule is to be evaluated on objects.

@@ -23,6 +23,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
 
 	"github.com/mainstay-dev/mainstay/controller/api/v1alpha1"
+	rulecontroller "github.com/mainstay-dev/mainstay/controller/internal/controllers/rule"
 	"github.com/mainstay-dev/mainstay/controller/internal/expr"
 	"github.com/mainstay-dev/mainstay/controller/internal/informer"
 	"github.com/mainstay-dev/mainstay/controller/internal/metrics"
@@ -83,7 +84,7 @@ type server struct {
 	inForce *rule.Rule
 }
 
-func (s *server) Discovered() bool          { return s.serves != nil }
+func (s *server) Complete() bool            { return s.serves != nil }
 func (s *server) Paths() []rule.APIResource { return s.serves }
 func (s *server) Handle(informer.Handler)   {}
 
@@ -330,5 +331,48 @@ func TestVersionThatIsNotServed(t *testing.T) {
 		if report, _ := s.Report(key); report.Enforced != step.want || report.Reason != step.reason {
 			t.Errorf("%v are served, reported %+v; want %s, %s", step.serves, report, step.want, step.reason)
 		}
+	}
+}
+
+// TestWhatCannotBeEnforcedSparesTheRecoveryPath has the policies of a former generation leave out
+// what became the recovery path since, whatever keeps the present one from being enforced, and
+// has it tried again where that is refused.
+func TestWhatCannotBeEnforcedSparesTheRecoveryPath(t *testing.T) {
+	t.Parallel()
+	before := objectsOf(t, noBad().Obj())
+	invalid := apierrors.NewInvalid(schema.GroupKind{Kind: kindPolicy}, "web", nil)
+	forbidden := apierrors.NewForbidden(schema.GroupResource{}, "web", errors.New("no roles yet"))
+	spared := []string{kindPolicy + guarded + forReal, kindPolicy + recovery + forReal}
+	for name, tc := range map[string]struct {
+		rule   *v1alpha1.ClusterRule
+		refuse map[string]error
+		want   []string
+		again  time.Duration
+	}{
+		"the webhook cannot enforce it": {counting().Obj(), nil, spared, policy.Settling},
+		"a policy of it is refused": {
+			noBad().Validate("object.metadata.name != 'worse'", "").Obj(),
+			map[string]error{kindPolicy + recovery: invalid},
+			[]string{kindPolicy + guarded + dry, kindPolicy + recovery + dry, kindPolicy + guarded + forReal, kindPolicy + recovery + forReal},
+			pause,
+		},
+		"nothing may be written yet": {
+			noBad().Validate("object.(", "").Obj(),
+			map[string]error{kindPolicy + guarded: forbidden},
+			spared[:1],
+			10 * time.Second,
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := newServer(t, before, []client.Object{tc.rule}, []client.Object{tc.rule})
+			s.Recovery, s.refuse, s.Webhook = policy.Recovery{Namespaces: []string{"cni", "kube-system"}}, tc.refuse, &rulecontroller.Reports{}
+			if result := s.reconcile(t); result.RequeueAfter != tc.again {
+				t.Errorf("again after %s, want %s", result.RequeueAfter, tc.again)
+			}
+			if diff := cmp.Diff(tc.want, s.written); diff != "" {
+				t.Errorf("written (-want +got):\n%s", diff)
+			}
+		})
 	}
 }

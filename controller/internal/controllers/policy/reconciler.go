@@ -34,9 +34,9 @@ const pause = 5 * time.Minute
 // behind is how long a cache that is known to be behind gets to catch up.
 const behind = time.Second
 
-// Objects know what the API server serves.
+// Objects know what the API server serves. Complete says that all of it is known.
 type Objects interface {
-	Discovered() bool
+	Complete() bool
 	Paths() []rule.APIResource
 	Handle(h informer.Handler)
 }
@@ -142,7 +142,8 @@ func (r *Reconciler) Reconcile(ctx context.Context, key rule.Key) (ctrl.Result, 
 func (r *Reconciler) handOver(ctx context.Context, key rule.Key, report policy.Report) (ctrl.Result, error) {
 	r.Forget(key)
 	if left := r.handover.Left(r.Webhook, key, report.UID, report.Generation, r.Clock.Now()); left > 0 {
-		return ctrl.Result{RequeueAfter: left}, nil
+		_, err := r.spare(ctx, key, report, nil)
+		return ctrl.Result{RequeueAfter: left}, err
 	}
 	return r.open(ctx, key, report)
 }
@@ -173,39 +174,55 @@ func (r *Reconciler) open(ctx context.Context, key rule.Key, seen policy.Report)
 	return ctrl.Result{}, r.remove(ctx, key, objects)
 }
 
-// stay leaves what enforces a former generation of a rule that does not compile, but for the
-// recovery path, which may be another one since: no rule, however wrong, denies anything on it.
+// stay leaves what enforces a former generation of a rule that does not compile.
 func (r *Reconciler) stay(ctx context.Context, key rule.Key, report policy.Report, refusal *policy.Refusal) (ctrl.Result, error) {
-	objects, err := r.objectsOf(ctx, key)
+	wait, err := r.spare(ctx, key, report, refusal)
 	if err != nil {
 		return ctrl.Result{}, err
+	}
+	return ctrl.Result{RequeueAfter: wait}, r.keep(ctx, key, report, refusal)
+}
+
+// spare has the policies of a former generation leave out the recovery path, which may be
+// another one since they were written: no rule, however wrong, denies anything on it. Where
+// that fails the refusal of the present generation says so, and after the wait it is time to
+// try again.
+func (r *Reconciler) spare(ctx context.Context, key rule.Key, report policy.Report, refusal *policy.Refusal) (wait time.Duration, err error) {
+	objects, err := r.objectsOf(ctx, key)
+	if err != nil {
+		return 0, err
 	}
 	var spared []*admissionregistrationv1.ValidatingAdmissionPolicy
 	for _, obj := range objects {
 		if have, ok := obj.(*admissionregistrationv1.ValidatingAdmissionPolicy); ok {
-			want := have.DeepCopy()
-			policy.Spare(want, r.Recovery)
-			if !same(have, want) {
-				want.TypeMeta, want.ManagedFields = metav1.TypeMeta{APIVersion: admissionregistrationv1.SchemeGroupVersion.String(), Kind: kindOf(want)}, nil
+			if want := policy.Spare(have, key, r.Recovery); !same(have, want) {
 				spared = append(spared, want)
 			}
 		}
 	}
-	if len(spared) > 0 {
-		refused, err := r.current(ctx, key, report)
-		if err == nil && refused == nil {
-			_, refused, err = r.applyAll(ctx, spared, nil)
-		}
-		switch {
-		case errors.Is(err, errBehind):
-			return ctrl.Result{RequeueAfter: behind}, nil
-		case err != nil:
-			return ctrl.Result{}, err
-		case refused != nil:
-			refusal.Message += "; and it may be enforced on what is the recovery path now: " + refused.Message
-		}
+	if len(spared) == 0 {
+		return 0, nil
 	}
-	return ctrl.Result{}, r.keep(ctx, key, report, refusal)
+	refused, err := r.current(ctx, key, report)
+	if err == nil && refused == nil {
+		_, refused, err = r.applyAll(ctx, spared, nil)
+	}
+	switch {
+	case errors.Is(err, errBehind):
+		return behind, nil
+	case err != nil:
+		return 0, err
+	case refused == nil:
+		return 0, nil
+	}
+	if refusal != nil {
+		refusal.Message += "; and it may be enforced on what is the recovery path now: " + refused.Message
+	}
+	if refused.Reason == v1alpha1.ReasonForbidden {
+		wait, _ = r.refusals.Again(key, r.Clock.Now())
+		return wait, nil
+	}
+	return pause, nil
 }
 
 // keep reports why a generation is not enforced. What was before still is: a
@@ -254,7 +271,7 @@ func (r *Reconciler) enforce(ctx context.Context, key rule.Key, objects *policy.
 	r.refusals.Forget(key)
 	report.Enforced, report.Reason, report.Message = answerOf(live)
 	if objects.Unserved && report.Enforced == metav1.ConditionTrue {
-		report.Enforced, report.Reason = metav1.ConditionFalse, v1alpha1.ReasonKindNotFound
+		report.Enforced, report.Reason, report.Idle = metav1.ConditionFalse, v1alpha1.ReasonKindNotFound, true
 		report.Message += " is in place, and judges nothing: the API server serves no resource that matchConstraints.resourceRules match, in a version that they name"
 	}
 	r.Set(key, report)
@@ -270,6 +287,13 @@ func (r *Reconciler) refused(ctx context.Context, key rule.Key, report policy.Re
 		wait, lasts = r.refusals.Again(key, now)
 	} else {
 		r.refusals.Forget(key)
+	}
+	again, err := r.spare(ctx, key, report, refusal)
+	if err != nil {
+		return 0, err
+	}
+	if again > 0 {
+		wait = min(wait, again)
 	}
 	if !lasts {
 		return wait, nil
@@ -287,7 +311,7 @@ func (r *Reconciler) compile(ctx context.Context, obj client.Object, compiled *r
 		return nil, nil, err
 	}
 	var served []rule.APIResource
-	if r.Objects.Discovered() {
+	if r.Objects.Complete() {
 		served = r.Objects.Paths()
 	}
 	objects, refusal := policy.Compile(compiled, policy.Options{

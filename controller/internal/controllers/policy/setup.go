@@ -35,9 +35,9 @@ func (r *Reconciler) SetupWithManager(mgr ctrl.Manager) error {
 		Watches(&admissionregistrationv1.ValidatingAdmissionPolicy{}, owners).
 		Watches(&admissionregistrationv1.ValidatingAdmissionPolicyBinding{}, owners).
 		Watches(&corev1.ConfigMap{}, allRules(r.Client)).
-		WatchesRawSource(source.TypedFunc[rule.Key](func(_ context.Context, queue workqueue.TypedRateLimitingInterface[rule.Key]) error {
+		WatchesRawSource(source.TypedFunc[rule.Key](func(ctx context.Context, queue workqueue.TypedRateLimitingInterface[rule.Key]) error {
 			r.Objects.Handle(served{func() {
-				for _, key := range r.Keys() {
+				for _, key := range keysOf(ctx, r.Client) {
 					queue.Add(key)
 				}
 			}})

@@ -15,15 +15,18 @@ import (
 
 // allRules brings every rule back when the gates are opened or closed.
 func allRules(reader client.Reader) handler.TypedEventHandler[client.Object, rule.Key] {
-	return handler.TypedEnqueueRequestsFromMapFunc(func(ctx context.Context, _ client.Object) []rule.Key {
-		rules, err := rulecontroller.List(ctx, reader)
-		if err != nil {
-			ctrl.LoggerFrom(ctx).Error(err, "cannot bring the rules back that were opened or closed")
-		}
-		keys := make([]rule.Key, 0, len(rules))
-		for _, obj := range rules {
-			keys = append(keys, rulecontroller.KeyOf(obj))
-		}
-		return keys
-	})
+	return handler.TypedEnqueueRequestsFromMapFunc(func(ctx context.Context, _ client.Object) []rule.Key { return keysOf(ctx, reader) })
+}
+
+// keysOf are those of all rules.
+func keysOf(ctx context.Context, reader client.Reader) []rule.Key {
+	rules, err := rulecontroller.List(ctx, reader)
+	if err != nil {
+		ctrl.LoggerFrom(ctx).Error(err, "cannot bring all rules back")
+	}
+	keys := make([]rule.Key, 0, len(rules))
+	for _, obj := range rules {
+		keys = append(keys, rulecontroller.KeyOf(obj))
+	}
+	return keys
 }

@@ -28,7 +28,7 @@ type takeOver struct {
 // this generation for policy.Settling. It is not positive once the former one may stop.
 func (h *Handover) Left(other Enforcement, key rule.Key, uid types.UID, generation int64, now time.Time) time.Duration {
 	by, known := other.Report(key)
-	if !known || by.UID != uid || by.Generation != generation || by.Enforced != metav1.ConditionTrue {
+	if !known || by.UID != uid || by.Generation != generation || by.Enforced != metav1.ConditionTrue && !by.Idle {
 		h.Forget(key)
 		return policy.Settling
 	}

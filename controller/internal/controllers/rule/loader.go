@@ -60,11 +60,16 @@ func (l *Loader) Reconcile(ctx context.Context, key rule.Key) (ctrl.Result, erro
 	return ctrl.Result{}, nil
 }
 
-// enforcedBy is by what the leader found a rule enforced as it is now; empty for nothing.
+// enforcedBy is by what the leader has a rule enforced as it is now; empty for nothing.
 func enforcedBy(obj client.Object) v1alpha1.Enforcement {
 	_, status := PartsOf(obj)
 	condition := meta.FindStatusCondition(status.Conditions, v1alpha1.ConditionEnforced)
-	if condition == nil || condition.Status != metav1.ConditionTrue || condition.ObservedGeneration != obj.GetGeneration() {
+	if condition == nil || condition.ObservedGeneration != obj.GetGeneration() {
+		return ""
+	}
+	// A policy that judges nothing, as nothing is served that it matches, is in place.
+	idle := status.Enforcement == v1alpha1.EnforcementInProcess && condition.Reason == v1alpha1.ReasonKindNotFound
+	if condition.Status != metav1.ConditionTrue && !idle {
 		return ""
 	}
 	return status.Enforcement
@@ -75,7 +80,7 @@ func (l *Loader) SetupWithManager(mgr ctrl.Manager) error {
 	changed := predicate.Or(Rewritten(), predicate.Funcs{
 		UpdateFunc: func(e event.UpdateEvent) bool { return enforcedBy(e.ObjectOld) != enforcedBy(e.ObjectNew) },
 	})
-	err := watch(mgr, "rule-loader", changed).
+	err := watch(mgr, "rule-loader", atOnce(), changed).
 		WithOptions(controller.TypedOptions[rule.Key]{NeedLeaderElection: new(false)}).
 		Complete(l)
 	if err != nil {
@@ -95,13 +100,16 @@ func Rewritten() predicate.Predicate {
 // Watch builds a controller that both kinds of rules are keys of, and wakes when they are
 // written anew.
 func Watch(mgr ctrl.Manager, name string) *builder.TypedBuilder[rule.Key] {
-	return watch(mgr, name, Rewritten())
+	return watch(mgr, name, atOnce(), Rewritten())
 }
 
-func watch(mgr ctrl.Manager, name string, changed predicate.Predicate) *builder.TypedBuilder[rule.Key] {
-	keys := handler.TypedEnqueueRequestsFromMapFunc(func(_ context.Context, obj client.Object) []rule.Key {
+func atOnce() handler.TypedEventHandler[client.Object, rule.Key] {
+	return handler.TypedEnqueueRequestsFromMapFunc(func(_ context.Context, obj client.Object) []rule.Key {
 		return []rule.Key{KeyOf(obj)}
 	})
+}
+
+func watch(mgr ctrl.Manager, name string, keys handler.TypedEventHandler[client.Object, rule.Key], changed predicate.Predicate) *builder.TypedBuilder[rule.Key] {
 	return builder.TypedControllerManagedBy[rule.Key](mgr).
 		Named(name).
 		Watches(&v1alpha1.ClusterRule{}, keys, builder.WithPredicates(changed)).

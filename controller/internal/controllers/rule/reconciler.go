@@ -18,6 +18,7 @@ import (
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/event"
+	"sigs.k8s.io/controller-runtime/pkg/handler"
 	"sigs.k8s.io/controller-runtime/pkg/predicate"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 	"sigs.k8s.io/controller-runtime/pkg/source"
@@ -38,10 +39,6 @@ const (
 	// bounds the writes to two a second and rule, and leaves half of the
 	// second in which a change has to become a finding.
 	gather = 500 * time.Millisecond
-
-	// settling is for how long a generation that is not evaluated yet leaves what the status
-	// says of objects as it is: a start of the program is no news about them.
-	settling = time.Minute
 
 	// maxAnnounced bounds the violations of which it is remembered how they were announced.
 	maxAnnounced = 1024
@@ -99,10 +96,29 @@ func (r *Reconciler) SetupWithManager(mgr ctrl.Manager) error {
 		r.enforcement.OnChange(changed)
 		return nil
 	})
-	if err := watch(mgr, "rule", woken()).WatchesRawSource(changes).Complete(r); err != nil {
+	if err := watch(mgr, "rule", gathered(), woken()).WatchesRawSource(changes).Complete(r); err != nil {
 		return fmt.Errorf("set up the rule controller: %w", err)
 	}
 	return nil
+}
+
+// gathered has a rule be looked at a while after it changed, as after its findings do: each
+// write of its status is such a change.
+func gathered() handler.TypedEventHandler[client.Object, rule.Key] {
+	later := func(obj client.Object, queue workqueue.TypedRateLimitingInterface[rule.Key]) {
+		queue.AddAfter(KeyOf(obj), gather)
+	}
+	return handler.TypedFuncs[client.Object, rule.Key]{
+		CreateFunc: func(_ context.Context, e event.CreateEvent, queue workqueue.TypedRateLimitingInterface[rule.Key]) {
+			later(e.Object, queue)
+		},
+		UpdateFunc: func(_ context.Context, e event.UpdateEvent, queue workqueue.TypedRateLimitingInterface[rule.Key]) {
+			later(e.ObjectNew, queue)
+		},
+		DeleteFunc: func(_ context.Context, e event.DeleteEvent, queue workqueue.TypedRateLimitingInterface[rule.Key]) {
+			later(e.Object, queue)
+		},
+	}
 }
 
 // woken lets pass what a status has to be looked at for: another status, too, as a leader that
@@ -154,26 +170,18 @@ func (r *Reconciler) Reconcile(ctx context.Context, key rule.Key) (ctrl.Result, 
 		return ctrl.Result{RequeueAfter: conflictPause}, nil
 	case status.Unchanged, status.Gone:
 	}
-	if settles(report) {
-		return ctrl.Result{RequeueAfter: settling - report.Known}, nil
-	}
-	return ctrl.Result{}, nil
-}
-
-// settles says whether a rule is about to be evaluated for the first time.
-func settles(report audit.Report) bool {
-	return report.Reason == v1alpha1.ReasonSyncing && report.Summary == nil && report.Known < settling
+	return ctrl.Result{RequeueAfter: report.Settles}, nil
 }
 
 // wanted is the status that says what the report does. What is said of objects stays while
 // nothing else is known of them: Events are about what differs from it.
 func wanted(have *v1alpha1.RuleStatus, report audit.Report) *v1alpha1.RuleStatus {
 	want := have.DeepCopy()
-	if settles(report) && have.ObservedGeneration == report.Generation {
+	if report.Settles > 0 && have.ObservedGeneration == report.Generation {
 		return want
 	}
 	want.ObservedGeneration = report.Generation
-	if !settles(report) {
+	if report.Settles == 0 {
 		want.Summary = report.Summary
 		want.Violations = nil
 		for _, v := range report.Violations {

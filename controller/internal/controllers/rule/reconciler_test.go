@@ -16,6 +16,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
+	"k8s.io/client-go/util/workqueue"
 	clocktesting "k8s.io/utils/clock/testing"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/fake"
@@ -173,7 +174,7 @@ func TestStartIsNoNews(t *testing.T) {
 	}
 
 	reads := newBed(t, before.DeepCopy(), informer.Syncing)
-	reads.clock.Step(settling - time.Second)
+	reads.clock.Step(time.Minute - time.Second)
 	after, again := reads.reconcile(t, before)
 	if diff := cmp.Diff(before, after); diff != "" || again != time.Second {
 		t.Errorf("while it reads, again after %s (-want +got):\n%s", again, diff)
@@ -269,5 +270,35 @@ func TestFlappingFindingIsOneSeries(t *testing.T) {
 	}
 	if got := say(4, "not at all"); cmp.Equal(want, got) {
 		t.Errorf("another message is related to %v, too", got)
+	}
+}
+
+// A rule is looked at a while after its status was written, however often that is: its findings
+// may change without a rest.
+func TestStatusesAreGathered(t *testing.T) {
+	t.Parallel()
+	clock := clocktesting.NewFakeClock(time.Date(2026, 11, 21, 12, 0, 0, 0, time.UTC))
+	queue := workqueue.NewTypedRateLimitingQueueWithConfig(workqueue.DefaultTypedControllerRateLimiter[rule.Key](),
+		workqueue.TypedRateLimitingQueueConfig[rule.Key]{Clock: clock})
+	defer queue.ShutDown()
+	r := broken(1)
+	handler := gathered()
+	handler.Create(t.Context(), event.TypedCreateEvent[client.Object]{Object: r}, queue)
+	handler.Update(t.Context(), event.TypedUpdateEvent[client.Object]{ObjectOld: r, ObjectNew: r}, queue)
+	handler.Delete(t.Context(), event.TypedDeleteEvent[client.Object]{Object: r}, queue)
+	for !clock.HasWaiters() {
+		time.Sleep(time.Millisecond)
+	}
+	clock.Step(gather - time.Millisecond)
+	time.Sleep(10 * time.Millisecond)
+	if n := queue.Len(); n != 0 {
+		t.Errorf("%d rules are looked at at once", n)
+	}
+	clock.Step(time.Millisecond)
+	if key, _ := queue.Get(); key != KeyOf(r) {
+		t.Errorf("%s is looked at", key)
+	}
+	if n := queue.Len(); n != 0 {
+		t.Errorf("it is looked at %d times more", n)
 	}
 }

@@ -1,8 +1,6 @@
 package rule
 
 import (
-	"maps"
-	"slices"
 	"sync"
 
 	"github.com/mainstay-dev/mainstay/controller/internal/policy"
@@ -25,13 +23,6 @@ func (r *Reports) Report(key rule.Key) (policy.Report, bool) {
 	defer r.mu.Unlock()
 	report, ok := r.known[key]
 	return report, ok
-}
-
-// Keys are the rules of which something is known, in no order.
-func (r *Reports) Keys() []rule.Key {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return slices.Collect(maps.Keys(r.known))
 }
 
 // OnChange has f called with the key of each rule whose Report changed. It must

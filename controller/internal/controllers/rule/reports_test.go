@@ -79,18 +79,21 @@ func TestEnforcedBy(t *testing.T) {
 	for name, tc := range map[string]struct {
 		by         v1alpha1.Enforcement
 		status     metav1.ConditionStatus
+		reason     string
 		generation int64
 		want       v1alpha1.Enforcement
 	}{
-		"by policies":         {v1alpha1.EnforcementInProcess, metav1.ConditionTrue, 2, v1alpha1.EnforcementInProcess},
-		"by the webhook":      {v1alpha1.EnforcementWebhook, metav1.ConditionTrue, 2, v1alpha1.EnforcementWebhook},
-		"a former generation": {v1alpha1.EnforcementWebhook, metav1.ConditionTrue, 1, ""},
-		"not yet":             {v1alpha1.EnforcementWebhook, metav1.ConditionUnknown, 2, ""},
-		"not":                 {v1alpha1.EnforcementInProcess, metav1.ConditionFalse, 2, ""},
+		"by policies":         {v1alpha1.EnforcementInProcess, metav1.ConditionTrue, v1alpha1.ReasonSucceeded, 2, v1alpha1.EnforcementInProcess},
+		"by the webhook":      {v1alpha1.EnforcementWebhook, metav1.ConditionTrue, v1alpha1.ReasonSucceeded, 2, v1alpha1.EnforcementWebhook},
+		"a former generation": {v1alpha1.EnforcementWebhook, metav1.ConditionTrue, v1alpha1.ReasonSucceeded, 1, ""},
+		"not yet":             {v1alpha1.EnforcementWebhook, metav1.ConditionUnknown, v1alpha1.ReasonSyncing, 2, ""},
+		"not":                 {v1alpha1.EnforcementInProcess, metav1.ConditionFalse, v1alpha1.ReasonRejected, 2, ""},
+		"by idle policies":    {v1alpha1.EnforcementInProcess, metav1.ConditionFalse, v1alpha1.ReasonKindNotFound, 2, v1alpha1.EnforcementInProcess},
+		"by no entry":         {v1alpha1.EnforcementWebhook, metav1.ConditionFalse, v1alpha1.ReasonKindNotFound, 2, ""},
 	} {
 		obj := builders.MakeClusterRule("a").Generation(2).Obj()
 		obj.Status.Enforcement = tc.by
-		obj.Status.Conditions = []metav1.Condition{{Type: v1alpha1.ConditionEnforced, Status: tc.status, ObservedGeneration: tc.generation}}
+		obj.Status.Conditions = []metav1.Condition{{Type: v1alpha1.ConditionEnforced, Status: tc.status, Reason: tc.reason, ObservedGeneration: tc.generation}}
 		if got := enforcedBy(obj); got != tc.want {
 			t.Errorf("%s: by %q, want %q", name, got, tc.want)
 		}
