@@ -3,10 +3,13 @@ package fluxrun
 import (
 	"context"
 	"fmt"
+	"slices"
+	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/utils/ptr"
 )
 
 // awaitRollouts waits until the Deployments of controllers are as they should be.
@@ -16,11 +19,29 @@ func (f *Flux) awaitRollouts(ctx context.Context, controllers ...string) error {
 		if err != nil {
 			return err
 		}
+		pods, err := f.Pods(ctx, name)
+		if err != nil {
+			return err
+		}
+		for i := range pods {
+			if ending(pods[i]) {
+				f.say("pod %s on %s is still ending, after %s", pods[i].Name, pods[i].Spec.NodeName, time.Since(deletedAt(&pods[i])).Round(time.Second))
+			}
+		}
 	}
 	return nil
 }
 
-// rolledOut tells why a controller is not rolled out.
+// ending says whether a pod is being deleted. It may take as long as its controller has to
+// finish what it is doing: ten minutes, for helm-controller.
+func ending(pod corev1.Pod) bool { return pod.DeletionTimestamp != nil }
+
+// deletedAt is when somebody asked for a pod's end: Kubernetes notes when that has to be.
+func deletedAt(pod *corev1.Pod) time.Time {
+	return pod.DeletionTimestamp.Add(-time.Duration(ptr.Deref(pod.DeletionGracePeriodSeconds, 0)) * time.Second)
+}
+
+// rolledOut tells why a controller is not rolled out. Pods that end are not looked at.
 func (f *Flux) rolledOut(ctx context.Context, name string) error {
 	var d appsv1.Deployment
 	if err := f.client.Get(ctx, types.NamespacedName{Namespace: f.namespace, Name: name}, &d); err != nil {
@@ -39,13 +60,14 @@ func (f *Flux) rolledOut(ctx context.Context, name string) error {
 	if s.ObservedGeneration != d.Generation || s.UpdatedReplicas != want || s.Replicas != want || s.AvailableReplicas != want {
 		return fmt.Errorf("%d of %d replicas of %s are available", s.AvailableReplicas, want, name)
 	}
+	pods = slices.DeleteFunc(pods, ending)
 	// The status of the Deployment can be from before a pod was deleted.
 	if len(pods) != int(want) {
-		return fmt.Errorf("%s has %d pods, not %d", name, len(pods), want)
+		return fmt.Errorf("%s has %d pods that stay, not %d", name, len(pods), want)
 	}
 	for i := range pods {
 		if !ready(&pods[i]) {
-			return fmt.Errorf("pod %s is not Ready, or is being deleted", pods[i].Name)
+			return fmt.Errorf("pod %s is not Ready", pods[i].Name)
 		}
 	}
 	return nil
