@@ -122,8 +122,9 @@ func (s *Set) discover(_ context.Context) (missed, partial bool, err error) {
 
 	s.mu.Lock()
 	missed = s.remember(resources, paths, failed, time.Now())
-	same := s.resources != nil && maps.Equal(resources, s.resources) && maps.Equal(paths, s.paths)
-	s.resources, s.paths = resources, paths
+	complete := !missed && !partial
+	same := s.resources != nil && maps.Equal(resources, s.resources) && maps.Equal(paths, s.paths) && complete == s.complete
+	s.resources, s.paths, s.complete = resources, paths, complete
 	changed := s.settle()
 	s.mu.Unlock()
 

@@ -7,7 +7,6 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/go-logr/logr"
@@ -27,7 +26,8 @@ type Wants map[schema.GroupVersionResource]expr.Mask
 // Handler is told what changed. Its methods are called from the informers'
 // goroutines and must return quickly.
 type Handler interface {
-	// ResourcesChanged: the API server serves other resources than before.
+	// ResourcesChanged: the API server serves other resources than before, or all of them are
+	// known now, or are not.
 	ResourcesChanged()
 	// StateChanged: a wanted resource has another state than before.
 	StateChanged(gvr schema.GroupVersionResource)
@@ -48,16 +48,17 @@ type Clients struct {
 
 // Set runs the informers. It is a manager.Runnable that needs no leadership.
 type Set struct {
-	clients  Clients
-	log      logr.Logger
-	refresh  chan struct{}
-	complete atomic.Bool
+	clients Clients
+	log     logr.Logger
+	refresh chan struct{}
 	// unsettled says that somebody wants something else than before.
 	unsettled chan struct{}
 
-	mu        sync.RWMutex
-	ctx       context.Context //nolint:containedctx // informers live as long as Start's context, not the caller's of Apply
-	handlers  []Handler
+	mu       sync.RWMutex
+	ctx      context.Context //nolint:containedctx // informers live as long as Start's context, not the caller's of Apply
+	handlers []Handler
+	// complete says that resources are all that is served.
+	complete  bool
 	resources map[schema.GroupVersionResource]Resource
 	// paths are resources, and what cannot be listed: subresources among them,
 	// as in deployments/scale.
@@ -212,7 +213,11 @@ func (s *Set) indexer(gvr schema.GroupVersionResource) cache.Indexer {
 }
 
 // Complete says whether the API server's last answer had all that it serves.
-func (s *Set) Complete() bool { return s.complete.Load() }
+func (s *Set) Complete() bool {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return s.complete
+}
 
 // Start discovers what the API server serves and keeps the informers in line
 // with what is wanted until ctx ends.
@@ -258,7 +263,6 @@ func (s *Set) Start(ctx context.Context) error {
 			if err != nil {
 				s.log.Error(err, "cannot discover what the API server serves, trying again")
 			}
-			s.complete.Store(!missed && !partial && err == nil)
 			pause = pauseAfter(pause, missed, partial, err)
 			retry = time.After(cmp.Or(pause, rediscovery))
 		}
