@@ -30,6 +30,11 @@ type Report struct {
 	// the rule has none.
 	Enforced        metav1.ConditionStatus
 	Reason, Message string
-	// Idle says that the policies of the rule are in place, and match nothing that is served.
-	Idle bool
+}
+
+// InPlace says of a generation of a rule, by what is known of it, whether what enforced a former
+// one may go: it is enforced, or by policies that judge nothing as nothing is served that they
+// match.
+func InPlace(by v1alpha1.Enforcement, enforced metav1.ConditionStatus, reason string) bool {
+	return enforced == metav1.ConditionTrue || by == v1alpha1.EnforcementInProcess && reason == v1alpha1.ReasonKindNotFound
 }

@@ -10,8 +10,8 @@ import (
 	"github.com/mainstay-dev/mainstay/controller/internal/rule"
 )
 
-// Spare is a policy of a rule's former generation, which cannot be compiled any more, as it
-// should be: it leaves out the recovery path as that is now, beside all that it leaves out
+// Spare is a policy of a rule's former generation, which stays and cannot be compiled any more, as
+// it should be: it leaves out the recovery path as that is now, beside all that it leaves out
 // already. Of labels and annotations it has Mainstay's own.
 func Spare(have *admissionregistrationv1.ValidatingAdmissionPolicy, key rule.Key, recovery Recovery) *admissionregistrationv1.ValidatingAdmissionPolicy {
 	p := &admissionregistrationv1.ValidatingAdmissionPolicy{

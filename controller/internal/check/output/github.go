@@ -35,20 +35,19 @@ func writeGitHub(out io.Writer, report *check.Report) error {
 			return err
 		}
 	}
-	rest := *report
-	rest.Notes = nil
-	for _, n := range report.Notes {
-		if n.Path == "" {
-			rest.Notes = append(rest.Notes, n)
-			continue
-		}
-		place := check.Place{Path: n.Path, Line: n.Line}
-		n.Path = ""
-		if err := command("notice", place, n.Check, strings.TrimPrefix(note(&n), "note: ")); err != nil {
-			return err
+	var lines []string
+	for i := range report.Notes {
+		n := &report.Notes[i]
+		if n.Path != "" {
+			if err := command("notice", check.Place{Path: n.Path, Line: n.Line}, n.Check, clean(noted(n))); err != nil {
+				return err
+			}
+		} else if line := note(n); !said[line] {
+			said[line] = true
+			lines = append(lines, line)
 		}
 	}
-	for _, line := range append(notes(&rest), counted(report)) {
+	for _, line := range append(lines, counted(report)) {
 		if _, err := fmt.Fprintln(out, line); err != nil {
 			return fmt.Errorf("write the notes: %w", err)
 		}

@@ -167,10 +167,15 @@ func note(n *check.Note) string {
 	if n.Path != "" {
 		line += fmt.Sprintf("%s:%d: ", n.Path, n.Line)
 	}
-	if n.Object != "" {
-		line += n.Object + ": "
+	return clean(line + noted(n))
+}
+
+// noted is what a note says, without its place, as it is.
+func noted(n *check.Note) string {
+	if n.Object == "" {
+		return n.Message
 	}
-	return clean(line + n.Message)
+	return n.Object + ": " + n.Message
 }
 
 // short is "Deployment ns/name" for "apps/v1/Deployment ns/name".

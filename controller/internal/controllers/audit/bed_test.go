@@ -46,6 +46,12 @@ func newStore(count int) *store {
 	return s
 }
 
+// withSecret has one Secret.
+func (s *store) withSecret() *store {
+	s.secrets = append(s.secrets, object("Secret", "s"))
+	return s
+}
+
 func object(kind, name string) *unstructured.Unstructured {
 	return &unstructured.Unstructured{Object: map[string]any{
 		"apiVersion": "v1", "kind": kind, "metadata": map[string]any{"namespace": "ns", "name": name, "uid": name},

@@ -72,9 +72,9 @@ func (e *Engine) publish(b *batch) {
 		e.queue.Add(key)
 	}
 	e.mu.Unlock()
-	if first && (left || b.early() > 0) {
+	if early := b.early(); first && (left || early > 0) {
 		if !left {
-			e.queue.AddAfter(key, b.early())
+			e.queue.AddAfter(key, early)
 		}
 		return
 	}

@@ -41,8 +41,7 @@ func TestFirstResultWaitsForLists(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			s := newStore(2)
-			s.secrets = append(s.secrets, object("Secret", "s"))
+			s := newStore(2).withSecret()
 			s.phases[configMaps], s.phases[secrets] = informer.Syncing, informer.Syncing
 			b := newBed(t, s, both())
 			b.work(t)
@@ -62,8 +61,7 @@ func TestFirstResultWaitsForLists(t *testing.T) {
 // pass for one of it.
 func TestKindThatIsSyncedBeforeItIsTold(t *testing.T) {
 	t.Parallel()
-	s := newStore(2)
-	s.secrets = append(s.secrets, object("Secret", "s"))
+	s := newStore(2).withSecret()
 	s.phases[secrets] = informer.Forbidden
 	b := newBed(t, s, both())
 	b.work(t)
@@ -126,8 +124,7 @@ func TestWhatCannotBeEvaluatedIsNotReported(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			s := newStore(2)
-			s.secrets = append(s.secrets, object("Secret", "s"))
+			s := newStore(2).withSecret()
 			b := newBed(t, s, tc.rule)
 			b.work(t)
 			b.expect(t, "at first", tc.want)
@@ -157,8 +154,7 @@ func TestWhatCannotBeEvaluatedIsNotReported(t *testing.T) {
 // no sooner than it is evaluated again.
 func TestKindThatGoesAndComesIsEvaluatedAnew(t *testing.T) {
 	t.Parallel()
-	s := newStore(2)
-	s.secrets = append(s.secrets, object("Secret", "s"))
+	s := newStore(2).withSecret()
 	b := newBed(t, s, referring("All"))
 	b.work(t)
 	b.expect(t, "at first", v1alpha1.RuleSummary{Fail: 2})
@@ -178,8 +174,7 @@ func TestKindThatGoesAndComesIsEvaluatedAnew(t *testing.T) {
 // A kind whose list fails for good holds the results of others back for a minute, and no longer.
 func TestFirstResultWaitsForAMinute(t *testing.T) {
 	t.Parallel()
-	s := newStore(2)
-	s.secrets = append(s.secrets, object("Secret", "s"))
+	s := newStore(2).withSecret()
 	s.phases[secrets] = informer.Syncing
 	b := newBed(t, s, both())
 	b.work(t)

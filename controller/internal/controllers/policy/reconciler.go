@@ -271,7 +271,7 @@ func (r *Reconciler) enforce(ctx context.Context, key rule.Key, objects *policy.
 	r.refusals.Forget(key)
 	report.Enforced, report.Reason, report.Message = answerOf(live)
 	if objects.Unserved && report.Enforced == metav1.ConditionTrue {
-		report.Enforced, report.Reason, report.Idle = metav1.ConditionFalse, v1alpha1.ReasonKindNotFound, true
+		report.Enforced, report.Reason = metav1.ConditionFalse, v1alpha1.ReasonKindNotFound
 		report.Message += " is in place, and judges nothing: the API server serves no resource that matchConstraints.resourceRules match, in a version that they name"
 	}
 	r.Set(key, report)

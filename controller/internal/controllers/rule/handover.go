@@ -3,7 +3,6 @@ package rule
 import (
 	"time"
 
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/mainstay-dev/mainstay/controller/internal/policy"
@@ -28,7 +27,7 @@ type takeOver struct {
 // this generation for policy.Settling. It is not positive once the former one may stop.
 func (h *Handover) Left(other Enforcement, key rule.Key, uid types.UID, generation int64, now time.Time) time.Duration {
 	by, known := other.Report(key)
-	if !known || by.UID != uid || by.Generation != generation || by.Enforced != metav1.ConditionTrue && !by.Idle {
+	if !known || by.UID != uid || by.Generation != generation || !policy.InPlace(by.Enforcement, by.Enforced, by.Reason) {
 		h.Forget(key)
 		return policy.Settling
 	}

@@ -5,7 +5,6 @@ import (
 	"fmt"
 
 	"k8s.io/apimachinery/pkg/api/meta"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/builder"
@@ -17,6 +16,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"github.com/mainstay-dev/mainstay/controller/api/v1alpha1"
+	"github.com/mainstay-dev/mainstay/controller/internal/policy"
 	"github.com/mainstay-dev/mainstay/controller/internal/rule"
 )
 
@@ -64,12 +64,8 @@ func (l *Loader) Reconcile(ctx context.Context, key rule.Key) (ctrl.Result, erro
 func enforcedBy(obj client.Object) v1alpha1.Enforcement {
 	_, status := PartsOf(obj)
 	condition := meta.FindStatusCondition(status.Conditions, v1alpha1.ConditionEnforced)
-	if condition == nil || condition.ObservedGeneration != obj.GetGeneration() {
-		return ""
-	}
-	// A policy that judges nothing, as nothing is served that it matches, is in place.
-	idle := status.Enforcement == v1alpha1.EnforcementInProcess && condition.Reason == v1alpha1.ReasonKindNotFound
-	if condition.Status != metav1.ConditionTrue && !idle {
+	if condition == nil || condition.ObservedGeneration != obj.GetGeneration() ||
+		!policy.InPlace(status.Enforcement, condition.Status, condition.Reason) {
 		return ""
 	}
 	return status.Enforcement
