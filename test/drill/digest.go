@@ -11,12 +11,17 @@ import (
 	"strings"
 )
 
-// measuring is the digest of what the drill itself does: faults, cluster, meter. It
-// must be made when the program starts, which has that built in.
-func measuring(root string) (string, error) {
-	return sum(root, "", []string{
-		"test/cluster", "test/drill", "test/e2e/gitops", "test/faults", "test/fluxrun", "test/gitserver", "test/images", "test/stall",
-	})
+// measuring is the digest of what the drill itself does: faults, cluster, meter, and
+// the generator of Flux's manifests with its modules. It must be made when the program
+// starts, which has that built in.
+func measuring(root string) (string, error) { return sum(root, "", measures()) }
+
+// measures are the folders and files that this program is made of.
+func measures() []string {
+	return []string{
+		"go.mod", "test/cluster", "test/drill", "test/e2e/gitops", "test/faults", "test/fluxgen", "test/fluxrun",
+		"test/gitserver", "test/images", "test/stall",
+	}
 }
 
 // digest tells the setups of a variant apart: it is another one as soon as a file
@@ -26,13 +31,14 @@ func digest(root, variant, measuring string) (string, error) {
 	paths := []string{
 		"tools/flux/go.mod", "tools/kubernetes/go.mod", "tools/kubernetes-node/go.mod", "tools/etcd/go.mod", "tools/coredns/go.mod",
 		"tools/source-controller/go.mod", "tools/kustomize-controller/go.mod", "tools/helm-controller/go.mod",
+		"tools/notification-controller/go.mod",
 	}
 	switch variant {
 	case variantStock:
 	case variantPatches:
 		paths = append(paths, "patches/flux-ha")
 	case variantMainstay:
-		paths = append(paths, "patches/flux-ha", "manifests", "flux", "controller", "go.mod")
+		paths = append(paths, "patches/flux-ha", "manifests", "flux", "controller")
 	default:
 		return "", fmt.Errorf("there is no variant %q", variant)
 	}

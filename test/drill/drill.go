@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/mainstay-dev/mainstay/test/drill/record"
@@ -65,10 +66,12 @@ func (d *drill) recorded(it item) (bool, error) {
 }
 
 // run makes the runs that have no record. Whatever it returns with, no cluster
-// stands any more and each run that was finished has its record.
+// stands any more and each run that was finished has its record. A run without a
+// measurement does not end the drill, and is an error once the others are made.
 func (d *drill) run(ctx context.Context) (err error) {
 	defer func() { err = errors.Join(err, d.tearDown()) }()
 	problems := 0
+	var unmeasured []string
 	for _, it := range d.progress.items {
 		known, err := d.recorded(it)
 		if err != nil {
@@ -96,9 +99,14 @@ func (d *drill) run(ctx context.Context) (err error) {
 			problems = 0
 			continue
 		}
+		unmeasured = append(unmeasured, run.String())
 		if problems++; problems == maxProblems {
 			return fmt.Errorf("%d runs in a row have no measurement, the last one: %s", problems, run.Problem)
 		}
+	}
+	if len(unmeasured) > 0 {
+		return fmt.Errorf("%d of %d runs have no measurement, %s has the reasons, and the same command makes them again: %s",
+			len(unmeasured), len(d.progress.items), report.MarkdownFile, strings.Join(unmeasured, ", "))
 	}
 	return nil
 }
@@ -176,7 +184,7 @@ func (d *drill) tearDown() error {
 	return nil
 }
 
-// report writes the report of every run that is recorded, also of earlier drills.
+// report writes the report of what is recorded, also by earlier drills.
 func (d *drill) report() error {
 	runs, err := d.store.All()
 	if err != nil {

@@ -41,8 +41,11 @@ type Setting struct {
 type Report struct {
 	Setting
 	// From and To are when the first and the last run began.
-	From   time.Time    `json:"from"`
-	To     time.Time    `json:"to"`
+	From time.Time `json:"from"`
+	To   time.Time `json:"to"`
+	// Former counts the runs that are left out because the newest one of the same
+	// variant, fault and controller was measured on other manifests or programs.
+	Former int          `json:"former,omitempty"`
 	Cells  []Cell       `json:"cells"`
 	Ratios []Ratio      `json:"ratios,omitempty"`
 	Runs   []record.Run `json:"runs"`
@@ -53,7 +56,8 @@ const stock = "stock"
 
 // New sums up runs.
 func New(setting Setting, runs []record.Run) Report {
-	r := Report{Setting: setting, Runs: setting.order(runs)}
+	r := Report{Setting: setting}
+	r.Runs, r.Former = newest(setting.order(runs))
 	for i, run := range r.Runs {
 		if i == 0 || run.Started.Before(r.From) {
 			r.From = run.Started
@@ -92,6 +96,24 @@ func (s Setting) order(runs []record.Run) []record.Run {
 	})
 	slices.SortStableFunc(out, func(a, b record.Run) int { return slices.Compare(place(a), place(b)) })
 	return out
+}
+
+// newest returns the runs of the newest setup of each variant, fault and controller,
+// and how many others there are: a median over two programs is one of neither.
+func newest(runs []record.Run) (kept []record.Run, former int) {
+	last := map[record.Key]record.Run{}
+	of := func(run record.Run) record.Key {
+		key := run.Key
+		key.Number = 0
+		return key
+	}
+	for _, run := range runs {
+		if known, ok := last[of(run)]; !ok || run.Started.After(known.Started) {
+			last[of(run)] = run
+		}
+	}
+	kept = slices.DeleteFunc(slices.Clone(runs), func(run record.Run) bool { return run.Setup != last[of(run)].Setup })
+	return kept, len(runs) - len(kept)
 }
 
 // cell returns the one of a variant, fault and controller; its Runs is 0 when

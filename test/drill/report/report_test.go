@@ -167,6 +167,31 @@ func TestGapOf(t *testing.T) {
 	}
 }
 
+func TestReportLeavesOutFormerSetups(t *testing.T) {
+	began := time.Date(2026, 11, 1, 0, 0, 0, 0, time.UTC)
+	runs := many("patches", 10, 20, 90, 100)
+	for i := range runs {
+		runs[i].Setup, runs[i].Started = "new", began.Add(time.Duration(i)*time.Minute)
+	}
+	// The third and fourth were made before something changed, and not made anew.
+	for i := range runs[2:] {
+		runs[2+i].Setup, runs[2+i].Started = "old", began.Add(-time.Hour)
+	}
+	other := many("stock", 300)
+	other[0].Setup, other[0].Started = "old", began.Add(-time.Hour)
+
+	r := New(setting(), append(runs, other...))
+	if got := r.cell("patches", "worker-dead", "kustomize-controller"); got.Runs != 2 || *got.Median != 15 || *got.Max != 20 {
+		t.Errorf("patches: %+v", got)
+	}
+	if got := r.cell("stock", "worker-dead", "kustomize-controller"); got.Runs != 1 {
+		t.Errorf("stock has runs of one setup, which stay: %+v", got)
+	}
+	if r.Former != 2 || !strings.Contains(r.Markdown(), "2 more runs are left out") {
+		t.Errorf("%d runs are said to be left out:\n%s", r.Former, r.Markdown())
+	}
+}
+
 func TestReportLeavesOutWhatIsNotListed(t *testing.T) {
 	runs := many("stock", 390)
 	runs = append(runs, record.Run{Key: key("stock", "no-longer-known", "", 1), Measured: &stall.Result{}})
