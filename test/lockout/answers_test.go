@@ -16,10 +16,12 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/discovery"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/mainstay-dev/mainstay/controller/api/v1alpha1"
+	"github.com/mainstay-dev/mainstay/test/builders"
 	"github.com/mainstay-dev/mainstay/test/recovery"
 	"github.com/mainstay-dev/mainstay/test/replicas"
 )
@@ -219,6 +221,11 @@ func (e *env) anotherBundle(t *testing.T) {
 		t.Fatal(err)
 	}
 	e.holds(t, expected{unserved: true})
+	e.suspend(t, true, budgeted, asked)
+	eventually(t, "rules that are suspended refuse nothing", func(ctx context.Context) error {
+		return e.client.Create(ctx, builders.MakeDeployment(guarded, "unbudgeted").Obj(), client.DryRunAll)
+	})
+	e.suspend(t, false, budgeted, asked)
 	command := ""
 	eventually(t, "the rule reports the conflict", func(ctx context.Context) error {
 		var rule v1alpha1.ClusterRule
@@ -237,6 +244,18 @@ func (e *env) anotherBundle(t *testing.T) {
 		t.Fatalf("kubectl %s: %v\n%s", command, err, out)
 	}
 	e.inForce(t)
+}
+
+// suspend takes rules out, or back in.
+func (e *env) suspend(t *testing.T, suspended bool, names ...string) {
+	t.Helper()
+	patch := client.RawPatch(types.MergePatchType, fmt.Appendf(nil, `{"spec":{"suspend":%t}}`, suspended))
+	for _, name := range names {
+		rule := &v1alpha1.ClusterRule{ObjectMeta: metav1.ObjectMeta{Name: name}}
+		if err := e.client.Patch(t.Context(), rule, patch); err != nil {
+			t.Fatal(err)
+		}
+	}
 }
 
 // staleEntries is a configuration that an older version left, with every pod dead: the

@@ -2,6 +2,7 @@ package webhook
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -15,6 +16,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/sets"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -35,25 +37,58 @@ const pause = 5 * time.Minute
 var errStale = errors.New("changed meanwhile")
 
 // put has the API server have the entries, those of rules whose match conditions it does not
-// take without them. It returns why they cannot be what they should.
-func (r *Reconciler) put(ctx context.Context, live *admissionregistrationv1.ValidatingWebhookConfiguration, record *gate.Record, rules []*ruled,
-	wanted []admissionregistrationv1.ValidatingWebhook,
-) (*policy.Refusal, error) {
+// take without them: they are computed anew then. It returns what it should have in the end,
+// and why it has not.
+func (r *Reconciler) put(ctx context.Context, live *admissionregistrationv1.ValidatingWebhookConfiguration,
+	wanted []admissionregistrationv1.ValidatingWebhook, anew func() []admissionregistrationv1.ValidatingWebhook,
+) ([]admissionregistrationv1.ValidatingWebhook, *policy.Refusal, error) {
 	owner, err := r.owner(ctx)
 	if apierrors.IsForbidden(err) {
-		return &policy.Refusal{Reason: v1alpha1.ReasonForbidden, Message: err.Error()}, nil
+		return wanted, &policy.Refusal{Reason: v1alpha1.ReasonForbidden, Message: err.Error()}, nil
 	}
 	if err != nil {
-		return nil, err
+		return wanted, nil, err
 	}
 	refusal, err := r.apply(ctx, live, owner, wanted)
 	if err != nil || refusal == nil || refusal.Reason != v1alpha1.ReasonRejected {
-		return refusal, err
+		return wanted, refusal, err
 	}
 	if r.unconditional, err = r.refusedAlone(ctx, live, owner, wanted); err != nil || len(r.unconditional) == 0 {
-		return refusal, err
+		return wanted, refusal, err
 	}
-	return r.apply(ctx, live, owner, r.entries(live, record, rules))
+	wanted = anew()
+	refusal, err = r.apply(ctx, live, owner, wanted)
+	return wanted, refusal, err
+}
+
+// open takes what no rule has any more out of the configuration, and nothing else: all that is
+// wanted is there. It is no apply, which leaves an entry standing in which somebody else owns a
+// field.
+func (r *Reconciler) open(ctx context.Context, live *admissionregistrationv1.ValidatingWebhookConfiguration, wanted []admissionregistrationv1.ValidatingWebhook) error {
+	left := []admissionregistrationv1.ValidatingWebhook{}
+	for i := range live.Webhooks {
+		entry := live.Webhooks[i].DeepCopy()
+		if strings.HasSuffix(entry.Name, policy.EntrySuffix) {
+			j := indexOf(wanted, entry.Name)
+			if j < 0 {
+				continue
+			}
+			entry.Rules = wanted[j].Rules
+		}
+		left = append(left, *entry)
+	}
+	patch, err := json.Marshal(map[string]any{"metadata": map[string]any{"resourceVersion": live.ResourceVersion}, "webhooks": left})
+	if err != nil {
+		return fmt.Errorf("write down the webhooks that stay in ValidatingWebhookConfiguration %s: %w", live.Name, err)
+	}
+	err = r.Client.Patch(ctx, live.DeepCopy(), client.RawPatch(types.MergePatchType, patch), client.FieldOwner(status.FieldManager))
+	switch {
+	case apierrors.IsConflict(err) || apierrors.IsNotFound(err):
+		return fmt.Errorf("take webhooks out of ValidatingWebhookConfiguration %s: %w: %w", live.Name, errStale, err)
+	case err != nil:
+		return fmt.Errorf("take webhooks that no rule has any more out of ValidatingWebhookConfiguration %s: %w", live.Name, err)
+	}
+	return nil
 }
 
 // drops says whether entries of rules that the API server asks by are to go, or to ask about
@@ -101,10 +136,12 @@ func beside(entries []admissionregistrationv1.ValidatingWebhook, another *admiss
 	return entries
 }
 
-// asks says whether an entry asks about something.
+// asks says whether an entry asks about something, and maybe more beside it.
 func asks(entry *admissionregistrationv1.ValidatingWebhook, about admissionregistrationv1.RuleWithOperations) bool {
 	return slices.ContainsFunc(entry.Rules, func(have admissionregistrationv1.RuleWithOperations) bool {
-		return equality.Semantic.DeepEqual(have, about)
+		return equality.Semantic.DeepEqual(have.Scope, about.Scope) &&
+			sets.New(have.Operations...).HasAll(about.Operations...) && sets.New(have.APIGroups...).HasAll(about.APIGroups...) &&
+			sets.New(have.APIVersions...).HasAll(about.APIVersions...) && sets.New(have.Resources...).HasAll(about.Resources...)
 	})
 }
 

@@ -135,6 +135,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, _ ctrl.Request) (ctrl.Result
 		return ctrl.Result{}, nil // what is missing says when it is there
 	}
 	again := ctrl.Result{}
+	anew := func() []admissionregistrationv1.ValidatingWebhook { return r.entries(live, record, rules) }
 	// Who opened all gates does not wait.
 	if record == nil && drops(live.Webhooks, wanted) {
 		current, err := r.current(ctx, seen)
@@ -143,10 +144,23 @@ func (r *Reconciler) Reconcile(ctx context.Context, _ ctrl.Request) (ctrl.Result
 		}
 		if !current {
 			// What comes need not wait for what goes.
-			wanted, again.RequeueAfter = keeping(live.Webhooks, wanted, r.Certificates.Bundle()), behind
+			again.RequeueAfter = behind
+			anew = func() []admissionregistrationv1.ValidatingWebhook {
+				return keeping(live.Webhooks, r.entries(live, record, rules), r.Certificates.Bundle())
+			}
+			wanted = anew()
 		}
 	}
-	refusal, err := r.put(ctx, live, record, rules, wanted)
+	if record == nil && drops(wanted, live.Webhooks) {
+		// The cache may not have heard yet who has opened all gates.
+		if record, err = gate.Recorded(ctx, r.Reader, r.Namespace); err != nil {
+			return ctrl.Result{}, err
+		}
+		if record != nil {
+			return ctrl.Result{RequeueAfter: behind}, nil
+		}
+	}
+	wanted, refusal, err := r.put(ctx, live, wanted, anew)
 	switch {
 	case errors.Is(err, errStale):
 		return ctrl.Result{RequeueAfter: behind}, nil
@@ -155,7 +169,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, _ ctrl.Request) (ctrl.Result
 	case refusal != nil && again.RequeueAfter > 0:
 		return again, nil // there may be no room for what comes beside what goes
 	case refusal != nil:
-		return r.refusedAll(rules, refusal), nil
+		return r.refused(ctx, live, rules, wanted, refusal)
 	}
 	r.refusals.Forget(rule.Key{})
 	r.moves.written(r.Clock.Now())
@@ -173,6 +187,28 @@ func sooner(a, b time.Duration) time.Duration {
 		return b
 	}
 	return a
+}
+
+// refused says why the entries cannot be what they should, and has what no rule has any more
+// go all the same: a rule that is suspended or gone must refuse nothing because of a field
+// that is somebody else's. That waits for what is to come in its place.
+func (r *Reconciler) refused(ctx context.Context, live *admissionregistrationv1.ValidatingWebhookConfiguration, rules []*ruled,
+	wanted []admissionregistrationv1.ValidatingWebhook, refusal *policy.Refusal,
+) (ctrl.Result, error) {
+	again := r.refusedAll(rules, refusal)
+	if refusal.Reason == v1alpha1.ReasonForbidden || drops(wanted, live.Webhooks) {
+		return again, nil
+	}
+	r.moves.written(r.Clock.Now())
+	again.RequeueAfter = sooner(again.RequeueAfter, r.moves.next(r.Clock.Now()))
+	if !drops(live.Webhooks, wanted) {
+		return again, nil
+	}
+	err := r.open(ctx, live, wanted)
+	if errors.Is(err, errStale) {
+		return ctrl.Result{RequeueAfter: behind}, nil
+	}
+	return again, err
 }
 
 // refusedAll says of all rules that the entries cannot be what they should. What is

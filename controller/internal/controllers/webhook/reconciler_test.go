@@ -2,6 +2,7 @@ package webhook
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -18,6 +19,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/sets"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	clocktesting "k8s.io/utils/clock/testing"
@@ -46,8 +48,9 @@ func (t trust) OnChange(func()) {}
 type plane struct {
 	*Reconciler
 	clock *clocktesting.FakeClock
-	// refuse is what the API server says of writes, and forbidden of the Namespace.
-	refuse, forbidden error
+	// refuse is what the API server says of applies, stale of patches, and forbidden of the
+	// Namespace.
+	refuse, stale, forbidden error
 	// listed counts lists of rules that the API server was asked for.
 	listed int
 	// written are the entries of the last write.
@@ -111,6 +114,17 @@ func newPlane(t *testing.T, live *admissionregistrationv1.ValidatingWebhookConfi
 				p.written = append(p.written, p.live.Webhooks[i].Name)
 			}
 			return nil
+		},
+		Patch: func(_ context.Context, _ client.WithWatch, obj client.Object, patch client.Patch, _ ...client.PatchOption) error {
+			if p.stale != nil {
+				return p.stale
+			}
+			content, err := patch.Data(obj)
+			if err != nil {
+				return err
+			}
+			p.live.Webhooks = nil // a list is replaced as a whole
+			return json.Unmarshal(content, p.live)
 		},
 	}).Build()
 	p.Reconciler = New(Options{
@@ -218,6 +232,104 @@ func TestWhatComesWaitsForNothingThatGoes(t *testing.T) {
 	}
 	if report, said := p.Report(rulecontroller.KeyOf(other)); said {
 		t.Errorf("without room it is said of %s: %+v", other.Name, report)
+	}
+}
+
+// TestWhatNoRuleHasGoesPastAConflict has a field that is somebody else's keep no rule that
+// is suspended or gone in force, and open nothing that a rule has: what an edit moves waits.
+func TestWhatNoRuleHasGoesPastAConflict(t *testing.T) {
+	t.Parallel()
+	about := func(name, resource string) *v1alpha1.ClusterRule {
+		return builders.MakeClusterRule(name).UID(types.UID("uid-"+name)).Generation(1).Modes(v1alpha1.ModeAdmission).Match("", "v1", resource).
+			Refer("pods", "v1", "Pod").Validate("refs.pods.size() < 9", "").Obj()
+	}
+	suspended := func(of *v1alpha1.ClusterRule) *v1alpha1.ClusterRule {
+		out := of.DeepCopy()
+		out.Generation, out.Spec.Suspend = 2, true
+		return out
+	}
+	alone, pods, services := counting("a", 1), about("b", "pods"), about("c", "services")
+	conflict := apierrors.NewApplyConflict([]metav1.StatusCause{{Type: metav1.CauseTypeFieldManagerConflict, Message: "conflict with backup"}}, "conflict")
+	too := apierrors.NewRequestEntityTooLargeError("too large")
+	no := apierrors.NewForbidden(schema.GroupResource{Resource: "validatingwebhookconfigurations"}, gate.ConfigurationName, errors.New("no"))
+	for name, tc := range map[string]struct {
+		now    []client.Object
+		refuse error
+		want   []string // what is asked about, an entry each
+	}{
+		"nothing changed":                  {[]client.Object{alone, pods, services}, conflict, []string{"pods", "pods services"}},
+		"one is suspended":                 {[]client.Object{suspended(alone), pods, services}, conflict, []string{"pods services"}},
+		"one is suspended, and too large":  {[]client.Object{suspended(alone), pods, services}, too, []string{"pods services"}},
+		"one is suspended, and forbidden":  {[]client.Object{suspended(alone), pods, services}, no, []string{"pods", "pods services"}},
+		"one of an entry is suspended":     {[]client.Object{alone, pods, suspended(services)}, conflict, []string{"pods", "pods"}},
+		"all are gone":                     {nil, conflict, []string{}},
+		"one moves, and another is gone":   {[]client.Object{counting("a", 2), pods}, conflict, []string{"pods", "pods services"}},
+		"one comes, and another is gone":   {[]client.Object{counting("d", 1), pods, services}, conflict, []string{"pods", "pods services"}},
+		"one asks about more in its entry": {[]client.Object{about("b", "configmaps"), services}, conflict, []string{"pods", "pods services"}},
+	} {
+		for _, leader := range []string{"the same leader", "a new leader"} {
+			t.Run(name+", "+leader, func(t *testing.T) {
+				t.Parallel()
+				before := []client.Object{alone, pods, services}
+				former := newPlane(t, empty(), before, before)
+				former.reconcile(t)
+				p := newPlane(t, former.live, tc.now, tc.now)
+				if leader == "the same leader" {
+					p.moves = former.moves
+				}
+				p.live.Webhooks[0].ClientConfig.CABundle = []byte("another CA")
+				p.refuse = tc.refuse
+				for range 3 {
+					p.reconcile(t)
+					p.clock.Step(policy.Settling)
+				}
+				got := []string{}
+				for _, entry := range p.live.Webhooks {
+					if !strings.HasSuffix(entry.Name, policy.EntrySuffix) {
+						continue
+					}
+					var asked []string
+					for _, of := range entry.Rules {
+						asked = append(asked, of.Resources...)
+					}
+					slices.Sort(asked)
+					got = append(got, strings.Join(asked, " "))
+				}
+				slices.Sort(got)
+				if diff := cmp.Diff(tc.want, got); diff != "" {
+					t.Errorf("asked about (-want +got):\n%s", diff)
+				}
+			})
+		}
+	}
+	// What somebody writes meanwhile is looked at again.
+	p := newPlane(t, empty(), []client.Object{alone}, nil)
+	p.reconcile(t)
+	p.refuse, p.stale = conflict, apierrors.NewConflict(schema.GroupResource{Resource: "validatingwebhookconfigurations"}, gate.ConfigurationName, errors.New("modified"))
+	if err := p.Client.Delete(t.Context(), alone.DeepCopy()); err != nil {
+		t.Fatal(err)
+	}
+	p.reconcile(t)
+	p.clock.Step(policy.Settling)
+	if result := p.reconcile(t); result.RequeueAfter != behind || len(p.live.Webhooks) != 2 {
+		t.Errorf("%d entries, again after %s", len(p.live.Webhooks), result.RequeueAfter)
+	}
+}
+
+// TestGatesThatWereOpenedStayOpen has a leader whose cache has not heard of it close none.
+func TestGatesThatWereOpenedStayOpen(t *testing.T) {
+	t.Parallel()
+	a := counting("a", 1)
+	record := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: "mainstay-system", Name: gate.RecordName}}
+	p := newPlane(t, empty(), []client.Object{a}, []client.Object{a, record})
+	if result := p.reconcile(t); result.RequeueAfter != behind || len(p.written) > 0 {
+		t.Errorf("wrote %v, again after %s", p.written, result.RequeueAfter)
+	}
+	if err := p.Reader.(client.Client).Delete(t.Context(), record); err != nil {
+		t.Fatal(err)
+	}
+	if p.reconcile(t); len(p.written) != 2 {
+		t.Errorf("closed again, it wrote %v", p.written)
 	}
 }
 

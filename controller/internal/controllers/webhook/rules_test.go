@@ -16,7 +16,7 @@ import (
 	"github.com/mainstay-dev/mainstay/test/builders"
 )
 
-// stateOf are Objects of which pods are in one state, or not served.
+// stateOf are Objects of a few kinds, which are in one state, or not served.
 type stateOf struct{ state informer.State }
 
 func (stateOf) Handle(informer.Handler)      {}
@@ -27,7 +27,11 @@ func (s stateOf) Resources() []informer.Resource {
 	if s.state.Phase == informer.Absent {
 		return nil
 	}
-	return []informer.Resource{{GroupVersionResource: schema.GroupVersionResource{Version: "v1", Resource: "pods"}, Kind: "Pod", Namespaced: true}}
+	var out []informer.Resource
+	for resource, kind := range map[string]string{"pods": "Pod", "services": "Service", "configmaps": "ConfigMap"} {
+		out = append(out, informer.Resource{GroupVersionResource: schema.GroupVersionResource{Version: "v1", Resource: resource}, Kind: kind, Namespaced: true})
+	}
+	return out
 }
 
 // State is Synced for what a former generation wanted.
