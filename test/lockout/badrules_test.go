@@ -33,17 +33,16 @@ func TestBadRules(t *testing.T) {
 		return serviceAccounts(name).Refer("budgets", "policy/v1", "PodDisruptionBudget")
 	}
 	account := &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Namespace: guarded, Name: "an-account"}}
-	for name, rule := range map[string]*builders.ClusterRuleBuilder{
-		"an expression that fails, in the API server": serviceAccounts("fails-in-process").Validate("object.metadata.labels['none'] == 'x'", "never"),
-		"an expression that fails, in the webhook":    budgets("fails-in-webhook").Validate("refs.budgets[42].metadata.name == 'x'", "never"),
+	for name, tc := range map[string]struct {
+		rule *builders.ClusterRuleBuilder
+		why  string
+	}{
+		"an expression that fails, in the API server": {serviceAccounts("fails-in-process").Validate("object.metadata.labels['none'] == 'x'", "never"), "no such key"},
+		"an expression that fails, in the webhook":    {budgets("fails-in-webhook").Validate("refs.budgets[42].metadata.name == 'x'", "never"), "index out of bounds: 42"},
+		"a loop to the cost limit, in the API server": {serviceAccounts("loops-in-process").Validate(loops, "never"), "cost"},
+		"a loop to the cost limit, in the webhook":    {budgets("loops-in-webhook").Validate("refs.budgets.size() > 0 && "+loops, "never"), "out of cost budget"},
 	} {
-		t.Run(name, func(t *testing.T) { e.bad(t, rule.Obj(), account, "") })
-	}
-	for name, rule := range map[string]*builders.ClusterRuleBuilder{
-		"a loop to the cost limit, in the API server": serviceAccounts("loops-in-process").Validate(loops, "never"),
-		"a loop to the cost limit, in the webhook":    budgets("loops-in-webhook").Validate("refs.budgets.size() > 0 && "+loops, "never"),
-	} {
-		t.Run(name, func(t *testing.T) { e.bad(t, rule.Obj(), account, "cost") })
+		t.Run(name, func(t *testing.T) { e.bad(t, tc.rule.Obj(), account, tc.why) })
 	}
 	t.Run("a rule that matches everything, in the API server", func(t *testing.T) { e.matchesEverything(t, false) })
 	t.Run("a rule that matches everything, in the webhook", func(t *testing.T) { e.matchesEverything(t, true) })
