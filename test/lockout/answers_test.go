@@ -119,6 +119,9 @@ func (e *env) oneWedged(t *testing.T) {
 		t.Fatal(err)
 	}
 	e.holds(t, expected{unserved: true, partly: true})
+	eventually(t, "the other replica serves", func(ctx context.Context) error {
+		return e.client.Create(ctx, builders.MakeDeployment(guarded, "budgeted").Obj(), client.DryRunAll)
+	})
 	if err := leader.Crash(); err != nil {
 		t.Fatal(err)
 	}

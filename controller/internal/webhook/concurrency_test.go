@@ -12,6 +12,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -184,6 +185,7 @@ func BenchmarkReview(b *testing.B) {
 			allocs := testing.AllocsPerRun(5, once)
 			var took []float64
 			b.ReportAllocs()
+			used := processTime(b)
 			for b.Loop() {
 				done := make(chan time.Duration)
 				go func() {
@@ -193,8 +195,10 @@ func BenchmarkReview(b *testing.B) {
 				}()
 				took = append(took, (<-done).Seconds()*1e3)
 			}
+			used = processTime(b) - used
 			slices.Sort(took)
 			name := fmt.Sprintf("%d_rules_", rules)
+			metrics[name+"cpu"] = bench.Metric{Value: used.Seconds() * 1e3 / float64(len(took)), Unit: "ms/review", Runs: len(took)}
 			metrics[name+"p50"] = bench.Metric{Value: took[len(took)/2], Unit: "ms", Runs: len(took)}
 			metrics[name+"p99"] = bench.Metric{Value: took[len(took)*99/100], Unit: "ms", Runs: len(took)}
 			metrics[name+"allocations"] = bench.Metric{Value: allocs, Unit: "allocs/review"}
@@ -205,6 +209,16 @@ func BenchmarkReview(b *testing.B) {
 			b.Fatal(err)
 		}
 	}
+}
+
+// processTime is what the process has used of its processors, the garbage collector too.
+func processTime(b *testing.B) time.Duration {
+	b.Helper()
+	var used syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &used); err != nil {
+		b.Fatal(err)
+	}
+	return time.Duration(used.Utime.Nano() + used.Stime.Nano())
 }
 
 var _ Objects = (*informer.Set)(nil)
