@@ -7,7 +7,6 @@ import (
 	corev1 "k8s.io/api/core/v1"
 
 	"github.com/mainstay-dev/mainstay/controller/api/v1alpha1"
-	"github.com/mainstay-dev/mainstay/controller/internal/flux"
 	"github.com/mainstay-dev/mainstay/controller/internal/lifeline"
 )
 
@@ -37,12 +36,9 @@ func (l *Lifeline) name() string {
 func (r *run) lifeline(given *Lifeline, work []*workload, key string) {
 	one := given.DeepCopy()
 	one.Spec.TopologyKeys = []string{key}
-	s := lifeline.Snapshot{Lifeline: one, Profiles: flux.Profiles(), PDBs: r.pdbs, Now: r.checker.opts.Now}
+	s := lifeline.Snapshot{Lifeline: one, PDBs: r.pdbs, Now: r.checker.opts.Now}
 	byName := map[string]*workload{}
 	for _, w := range work {
-		if p := profile(w.GetName()); p != "" {
-			s.Profiles[w.GetName()] = p
-		}
 		if w.GetNamespace() == given.Namespace {
 			byName[w.GetKind()+"/"+w.GetName()] = w
 		}

@@ -89,7 +89,7 @@ func (r *run) spreads(w *workload) {
 // the leader only, so a probe that asks something else calls a standby ready
 // which answers 404 (fluxcd/source-controller#836).
 func (r *run) probe(w *workload) {
-	if w.GetLabels()["app.kubernetes.io/part-of"] != "flux" || profile(w.GetName()) != v1alpha1.ProfileSingleton {
+	if p, _ := flux.ProfileOf(w.GetName()); p != v1alpha1.ProfileSingleton || w.GetLabels()["app.kubernetes.io/part-of"] != "flux" {
 		return
 	}
 	for i := range w.template.Spec.Containers {
@@ -125,17 +125,6 @@ func asksFileServer(c *corev1.Container) bool {
 	tag, _, _ = strings.Cut(tag, "@")
 	v, err := version.ParseSemantic(tag)
 	return get.Path == "/readyz" && tagged && err == nil && v.AtLeast(version.MustParseSemantic(reportsLeadership))
-}
-
-// profile of a known controller or of one of its shards, which are called after
-// it with a suffix; empty for others.
-func profile(name string) v1alpha1.Profile {
-	for known, p := range flux.Profiles() {
-		if name == known || strings.HasPrefix(name, known+"-") {
-			return p
-		}
-	}
-	return ""
 }
 
 // disruptionBudgets of the render, as far as they can be read.

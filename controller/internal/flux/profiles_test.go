@@ -6,23 +6,30 @@ import (
 	"github.com/mainstay-dev/mainstay/controller/api/v1alpha1"
 )
 
-func TestProfiles(t *testing.T) {
+func TestProfileOf(t *testing.T) {
 	t.Parallel()
-	want := map[string]v1alpha1.Profile{
-		"source-controller":    v1alpha1.ProfileSingleton,
-		"source-watcher":       v1alpha1.ProfileSingleton,
-		"kustomize-controller": v1alpha1.ProfileStandby,
-		"coredns":              v1alpha1.ProfileActiveActive,
-		"unheard-of":           "",
+	tests := map[string]v1alpha1.Profile{
+		"source-controller":                 v1alpha1.ProfileSingleton,
+		"source-watcher":                    v1alpha1.ProfileSingleton,
+		"kustomize-controller":              v1alpha1.ProfileStandby,
+		"image-automation-controller":       v1alpha1.ProfileStandby,
+		"flux-operator":                     v1alpha1.ProfileStandby,
+		"coredns":                           v1alpha1.ProfileActiveActive,
+		"source-controller-shard1":          v1alpha1.ProfileSingleton,
+		"source-watcher-team-a":             v1alpha1.ProfileSingleton,
+		"kustomize-controller-shard1":       v1alpha1.ProfileStandby,
+		"helm-controller-source-controller": v1alpha1.ProfileStandby,
+		"source-controllers":                "",
+		"my-source-controller":              "",
+		"source":                            "",
+		"coredns-autoscaler":                "",
+		"flux-operator-mcp":                 "",
+		"unheard-of":                        "",
+		"":                                  "",
 	}
-	for name, profile := range want {
-		if got := Profiles()[name]; got != profile {
-			t.Errorf("profile of %s is %q, want %q", name, got, profile)
+	for name, want := range tests {
+		if got, known := ProfileOf(name); got != want || known != (want != "") {
+			t.Errorf("profile of %q is %q, %t, want %q", name, got, known, want)
 		}
-	}
-
-	Profiles()["source-controller"] = v1alpha1.ProfileStandby
-	if got := Profiles()["source-controller"]; got != v1alpha1.ProfileSingleton {
-		t.Errorf("a caller's change is seen by others: %s", got)
 	}
 }

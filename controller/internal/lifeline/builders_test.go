@@ -36,10 +36,6 @@ func newWorld(nodes ...string) *world {
 				Heal:         v1alpha1.Heal{Mode: v1alpha1.HealAuto, MaxEvictionsPerHour: 12},
 			},
 		},
-		Profiles: map[string]v1alpha1.Profile{
-			"kustomize-controller": v1alpha1.ProfileStandby,
-			"source-controller":    v1alpha1.ProfileSingleton,
-		},
 		Now: epoch(),
 	}}
 	for _, n := range nodes {
@@ -188,6 +184,10 @@ func (w *world) pdb(name, app string, allowed int32) *policyv1.PodDisruptionBudg
 	}
 	w.PDBs = append(w.PDBs, p)
 	return p
+}
+
+func (w *world) profile(member string, profile v1alpha1.Profile) {
+	w.Lifeline.Spec.Profiles = append(w.Lifeline.Spec.Profiles, v1alpha1.MemberProfile{Name: member, Profile: profile})
 }
 
 func claimVolume() corev1.Volume {

@@ -123,32 +123,34 @@ func TestLeader(t *testing.T) {
 
 func TestProfile(t *testing.T) {
 	t.Parallel()
-	override := func(w *world) {
-		w.Lifeline.Spec.Profiles = []v1alpha1.MemberProfile{
-			{Name: "other", Profile: v1alpha1.ProfileStandby},
-			{Name: "web", Profile: v1alpha1.ProfileSingleton},
-		}
+	lease := func(ago time.Duration) func(*world, string) {
+		return func(w *world, name string) { w.lease(ns, "l", name+"-0_1", ago) }
 	}
-	known := func(w *world) { w.Profiles["web"] = v1alpha1.ProfileActiveActive }
-	holds := func(w *world) { w.lease(ns, "l", "web-0_1", 0) }
+	override := func(w *world, name string) {
+		w.profile("other", v1alpha1.ProfileStandby)
+		w.profile(name, v1alpha1.ProfileSingleton)
+	}
 	tests := map[string]struct {
-		given []func(*world)
+		name  string
+		given []func(*world, string)
 		want  v1alpha1.Profile
 	}{
-		"nothing known":                    {want: v1alpha1.ProfileActiveActive},
-		"a pod holds a lease":              {given: []func(*world){holds}, want: v1alpha1.ProfileStandby},
-		"known by name before the lease":   {given: []func(*world){holds, known}, want: v1alpha1.ProfileActiveActive},
-		"the spec before what is known":    {given: []func(*world){holds, known, override}, want: v1alpha1.ProfileSingleton},
-		"a lease in the midst of election": {given: []func(*world){func(w *world) { w.lease(ns, "l", "web-0_1", time.Minute) }}, want: v1alpha1.ProfileStandby},
-		"a lease long abandoned":           {given: []func(*world){func(w *world) { w.lease(ns, "l", "web-0_1", time.Hour) }}, want: v1alpha1.ProfileActiveActive},
+		"nothing known":                    {name: "web", want: v1alpha1.ProfileActiveActive},
+		"a pod holds a lease":              {name: "web", given: []func(*world, string){lease(0)}, want: v1alpha1.ProfileStandby},
+		"known by name before the lease":   {name: "coredns", given: []func(*world, string){lease(0)}, want: v1alpha1.ProfileActiveActive},
+		"a shard before the lease":         {name: "source-controller-shard1", given: []func(*world, string){lease(0)}, want: v1alpha1.ProfileSingleton},
+		"a shard without a lease":          {name: "kustomize-controller-shard1", want: v1alpha1.ProfileStandby},
+		"the spec before what is known":    {name: "coredns", given: []func(*world, string){lease(0), override}, want: v1alpha1.ProfileSingleton},
+		"a lease in the midst of election": {name: "web", given: []func(*world, string){lease(time.Minute)}, want: v1alpha1.ProfileStandby},
+		"a lease long abandoned":           {name: "web", given: []func(*world, string){lease(time.Hour)}, want: v1alpha1.ProfileActiveActive},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			w := newWorld("a", "b")
-			w.deployment("web", 2, "a", "b")
+			w.deployment(tt.name, 2, "a", "b")
 			for _, g := range tt.given {
-				g(w)
+				g(w, tt.name)
 			}
 			if got := Judge(w.Snapshot).Members[0].Profile; got != tt.want {
 				t.Errorf("profile is %s, want %s", got, tt.want)

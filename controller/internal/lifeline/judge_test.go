@@ -60,6 +60,28 @@ func TestJudge(t *testing.T) {
 			wantMessage: "2 members outlive the loss of any one of 2 domains; the loss of b (kubernetes.io/hostname) interrupts source-controller",
 			wantDomains: []v1alpha1.Domain{host("b", nil, []string{"source-controller"}), host("a", nil, nil)},
 		},
+		"a shard of a singleton that holds a lease is interrupted only": {
+			build: func() *world {
+				w := newWorld("a", "b")
+				w.deployment("source-controller-shard1", 1, "b")
+				w.lease(ns, "source-controller-shard1-leader-election", "source-controller-shard1-0_x", 0)
+				return w
+			},
+			wantReason:  v1alpha1.ReasonSurvives,
+			wantMessage: "1 member outlives the loss of any one of 1 domains; the loss of b (kubernetes.io/hostname) interrupts source-controller-shard1",
+			wantDomains: []v1alpha1.Domain{host("b", nil, []string{"source-controller-shard1"})},
+		},
+		"a shard of a standby with one replica is stopped": {
+			build: func() *world {
+				w := newWorld("a", "b")
+				w.deployment("kustomize-controller-shard1", 1, "b")
+				return w
+			},
+			wantReason:  v1alpha1.ReasonDomainLossStops,
+			wantMessage: "the loss of b (kubernetes.io/hostname) stops kustomize-controller-shard1",
+			wantWeakest: new(host("b", []string{"kustomize-controller-shard1"}, nil)),
+			wantDomains: []v1alpha1.Domain{host("b", []string{"kustomize-controller-shard1"}, nil)},
+		},
 		"a singleton with a claim is stopped": {
 			build: func() *world {
 				w := newWorld("a", "b")

@@ -13,6 +13,7 @@ import (
 	"k8s.io/utils/ptr"
 
 	"github.com/mainstay-dev/mainstay/controller/api/v1alpha1"
+	"github.com/mainstay-dev/mainstay/controller/internal/flux"
 )
 
 const (
@@ -248,7 +249,7 @@ func profileOf(s Snapshot, m *member) v1alpha1.Profile {
 			return p.Profile
 		}
 	}
-	if p, ok := s.Profiles[m.name()]; ok {
+	if p, known := flux.ProfileOf(m.name()); known {
 		return p
 	}
 	// A Lease that is not renewed at the moment is evidence of an election all

@@ -105,7 +105,7 @@ func TestPlan(t *testing.T) {
 				w.deployment("alpha", 2, "a", "a")
 				w.deployment("omega", 2, "a", "a")
 				w.deployment("kustomize-controller", 2, "a", "a")
-				w.Profiles["omega"] = v1alpha1.ProfileStandby
+				w.profile("omega", v1alpha1.ProfileStandby)
 				return w
 			},
 			wantPod:    "kustomize-controller-1",

@@ -46,9 +46,9 @@ func randomWorld(r *rand.Rand) *world {
 		w.deployment(name, int32(replicas), on...)
 		switch r.IntN(4) {
 		case 0:
-			w.Profiles[name] = v1alpha1.ProfileSingleton
+			w.profile(name, v1alpha1.ProfileSingleton)
 		case 1:
-			w.Profiles[name] = v1alpha1.ProfileStandby
+			w.profile(name, v1alpha1.ProfileStandby)
 			w.lease(ns, name+leaseSuffix, fmt.Sprintf("%s-%d_x", name, r.IntN(replicas)), 0)
 		}
 	}

@@ -40,9 +40,6 @@ type Snapshot struct {
 	// alive from one whose API server has just come back.
 	Leases []*coordinationv1.Lease
 
-	// Profiles of workloads that are known by name. spec.profiles wins.
-	Profiles map[string]v1alpha1.Profile
-
 	// Now, by the API server's clock as well as it is known.
 	Now time.Time
 }

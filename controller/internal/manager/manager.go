@@ -29,7 +29,6 @@ import (
 	"github.com/mainstay-dev/mainstay/controller/internal/controllers/rule"
 	webhookcontroller "github.com/mainstay-dev/mainstay/controller/internal/controllers/webhook"
 	"github.com/mainstay-dev/mainstay/controller/internal/expr"
-	"github.com/mainstay-dev/mainstay/controller/internal/flux"
 	"github.com/mainstay-dev/mainstay/controller/internal/health"
 	"github.com/mainstay-dev/mainstay/controller/internal/informer"
 	"github.com/mainstay-dev/mainstay/controller/internal/metrics"
@@ -145,7 +144,7 @@ func wire(mgr ctrlmanager.Manager, cfg *rest.Config, opts Options, ready *availa
 		lifeline.New(lifeline.Options{
 			Client: mgr.GetClient(), Reader: mgr.GetAPIReader(), Objects: objects, Executor: executor, Statuses: statuses,
 			Recorder: recorder, Metrics: m, Clock: opts.Clock, Namespace: opts.PodNamespace,
-			FluxNamespaces: opts.FluxNamespaces, Profiles: flux.Profiles(),
+			FluxNamespaces: opts.FluxNamespaces,
 		}),
 		intervention.New(mgr.GetClient(), opts.Clock, opts.InterventionRetention),
 	} {

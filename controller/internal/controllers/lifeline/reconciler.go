@@ -72,8 +72,6 @@ type Options struct {
 	// FluxNamespaces are those whose Lifelines may see the lag of all others, and are
 	// looked at first.
 	FluxNamespaces []string
-	// Profiles of workloads that are known by name.
-	Profiles map[string]v1alpha1.Profile
 }
 
 // Reconciler judges and heals Lifelines. It runs on the leader only, warm on
@@ -89,7 +87,6 @@ type Reconciler struct {
 	clock          clock.PassiveClock
 	namespace      string
 	fluxNamespaces []string
-	profiles       map[string]v1alpha1.Profile
 
 	// conflicts are statuses that another manager did not let pass, touched by
 	// the one worker.
@@ -101,8 +98,8 @@ func New(o Options) *Reconciler {
 	return &Reconciler{
 		client: o.Client, reader: o.Reader, objects: o.Objects, executor: o.Executor, statuses: o.Statuses,
 		recorder: o.Recorder, metrics: o.Metrics, clock: o.Clock, namespace: o.Namespace,
-		fluxNamespaces: o.FluxNamespaces, profiles: o.Profiles,
-		conflicts: map[types.NamespacedName]conflict{},
+		fluxNamespaces: o.FluxNamespaces,
+		conflicts:      map[types.NamespacedName]conflict{},
 	}
 }
 
@@ -128,7 +125,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resu
 		return ctrl.Result{RequeueAfter: wait}, resolveErr
 	}
 
-	snapshot, err := gather(ctx, r.client, l, r.profiles, r.clock.Now())
+	snapshot, err := gather(ctx, r.client, l, r.clock.Now())
 	if err != nil {
 		return ctrl.Result{}, err
 	}
@@ -191,7 +188,7 @@ func (r *Reconciler) planLive(ctx context.Context, cached *v1alpha1.Lifeline) (l
 	if l.UID != cached.UID || l.DeletionTimestamp != nil {
 		return lifeline.Decision{Reason: v1alpha1.ReasonIdle, Message: "there is nothing to heal: the Lifeline is gone"}, nil
 	}
-	live, err := gather(ctx, r.reader, l, r.profiles, r.clock.Now())
+	live, err := gather(ctx, r.reader, l, r.clock.Now())
 	if err != nil {
 		return lifeline.Decision{}, err
 	}

@@ -22,7 +22,7 @@ import (
 // +kubebuilder:rbac:groups=coordination.k8s.io,resources=leases,verbs=get;list;watch
 
 // gather reads what a judgement of l is made from.
-func gather(ctx context.Context, reader client.Reader, l *v1alpha1.Lifeline, profiles map[string]v1alpha1.Profile, now time.Time) (lifeline.Snapshot, error) {
+func gather(ctx context.Context, reader client.Reader, l *v1alpha1.Lifeline, now time.Time) (lifeline.Snapshot, error) {
 	var (
 		deployments  appsv1.DeploymentList
 		statefulSets appsv1.StatefulSetList
@@ -64,7 +64,6 @@ func gather(ctx context.Context, reader client.Reader, l *v1alpha1.Lifeline, pro
 		PDBs:         pointers(pdbs.Items),
 		Leases:       pointers(leases.Items),
 		Nodes:        pointers(nodes.Items),
-		Profiles:     profiles,
 		Now:          now,
 	}, nil
 }
