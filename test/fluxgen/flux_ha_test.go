@@ -1,13 +1,19 @@
 package fluxgen
 
 import (
+	"bytes"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	policyv1 "k8s.io/api/policy/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
 
 	"github.com/mainstay-dev/mainstay/test/builders"
 )
@@ -50,6 +56,51 @@ func TestFluxHAOnEachController(t *testing.T) {
 	}
 	if got := controller(t, patched, "source-controller").Spec.Template.Spec.Containers[0].ReadinessProbe; got.PeriodSeconds != 1 || got.HTTPGet.Path != "/" {
 		t.Errorf("source-controller: readiness probe = %+v, want the period 1 s and the path unchanged", got)
+	}
+}
+
+// A selector that matches none of the pods keeps nothing apart. Before Flux 2.7 the
+// pods lack the label of the set, which only their Deployments have.
+func TestFluxHAKeepsPodsApart(t *testing.T) {
+	t.Parallel()
+	for name, stock := range map[string][]byte{
+		"of this version": manifests(t, Options{}),
+		"of Flux 2.6":     distribution(t, "v2.6.4"),
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			patched := withPatches(t, stock)
+			for _, name := range fourControllers() {
+				deployment := controller(t, patched, name)
+				template := deployment.Spec.Template
+				if len(template.Spec.TopologySpreadConstraints) == 0 || template.Spec.Affinity == nil {
+					t.Fatalf("%s: nothing keeps its pods apart", name)
+				}
+				matches := func(what string, selector *metav1.LabelSelector, keys []string) {
+					t.Helper()
+					s, err := metav1.LabelSelectorAsSelector(selector)
+					if err != nil || !s.Matches(labels.Set(template.Labels)) {
+						t.Errorf("%s: %s selects %s (%v), the pods have %v", name, what, s, err, template.Labels)
+					}
+					for _, key := range keys {
+						// This one is set on each ReplicaSet.
+						if _, ok := template.Labels[key]; !ok && key != appsv1.DefaultDeploymentUniqueLabelKey {
+							t.Errorf("%s: %s is narrowed by %s, the pods have %v", name, what, key, template.Labels)
+						}
+					}
+				}
+				for _, c := range template.Spec.TopologySpreadConstraints {
+					matches("the spread", c.LabelSelector, c.MatchLabelKeys)
+				}
+				for _, term := range template.Spec.Affinity.PodAntiAffinity.PreferredDuringSchedulingIgnoredDuringExecution {
+					matches("the anti-affinity", term.PodAffinityTerm.LabelSelector, term.PodAffinityTerm.MatchLabelKeys)
+				}
+				want := map[string]string{"app": name}
+				if diff := cmp.Diff(want, deployment.Spec.Selector.MatchLabels); diff != "" {
+					t.Errorf("%s: selector, which cannot be changed (-want +got):\n%s", name, diff)
+				}
+			}
+		})
 	}
 }
 
@@ -164,4 +215,32 @@ func withPatches(t *testing.T, text []byte) []byte {
 		t.Fatal(err)
 	}
 	return out
+}
+
+// fourControllers are what Flux installs by default.
+func fourControllers() []string {
+	return []string{"source-controller", "kustomize-controller", "helm-controller", "notification-controller"}
+}
+
+// distribution is Flux of another version than the one of this repository, in the
+// form that flux-operator's module has it in.
+func distribution(t *testing.T, version string) []byte {
+	t.Helper()
+	root, err := repositoryRoot()
+	if err != nil {
+		t.Fatal(err)
+	}
+	mods, err := modules(t.Context(), filepath.Join(root, "tools", "flux"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var all [][]byte
+	for _, name := range fourControllers() {
+		content, err := os.ReadFile(filepath.Join(mods[distributionModule].Dir, "config", "data", "flux", version, name+".yaml"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, content)
+	}
+	return bytes.Join(all, []byte("\n---\n"))
 }
