@@ -156,6 +156,10 @@ func TestWebhookEnforcesRulesWithReferences(t *testing.T) {
 	if err := tries(t.Context(), jane, flux); err != nil {
 		t.Errorf("in kube-system: %v", err)
 	}
+	// An API server leaves a zero out of the Scale.
+	if err := scale(0); err != nil {
+		t.Errorf("scale to 0: %v", err)
+	}
 }
 
 // The configuration is filled and never made, and everybody who may open the gate

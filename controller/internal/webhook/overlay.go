@@ -112,7 +112,7 @@ func overlay(base *list, ref *rule.Resolved, q *rule.Request, evaluated string) 
 	case remove:
 		return base.list.Removed(i), nil
 	case scale:
-		return base.list.Replaced(i, withSpec(base.objects[i].Object, "replicas", fieldOf(q.Object, "spec", "replicas"))), nil
+		return base.list.Replaced(i, withSpec(base.objects[i].Object, "replicas", replicasOf(q.Object))), nil
 	case bind:
 		return base.list.Replaced(i, withSpec(base.objects[i].Object, "nodeName", fieldOf(q.Object, "target", "name"))), nil
 	case none, put:
@@ -133,6 +133,14 @@ func nameOf(q *rule.Request) string {
 func fieldOf(content map[string]any, outer, inner string) any {
 	fields, _ := content[outer].(map[string]any)
 	return fields[inner]
+}
+
+// replicasOf is what a Scale asks for: API servers leave a zero out of it.
+func replicasOf(scale map[string]any) any {
+	if replicas := fieldOf(scale, "spec", "replicas"); replicas != nil {
+		return replicas
+	}
+	return int64(0)
 }
 
 // withSpec is an object with another value of one field of its spec; without

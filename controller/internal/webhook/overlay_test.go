@@ -27,6 +27,7 @@ func TestOverlay(t *testing.T) {
 		nodes    = "refs.pods.map(p, p.metadata.name + '@' + p.spec.?nodeName.orValue('')).join(',')"
 		replicas = "refs.deployments.map(d, d.metadata.name + '=' + string(d.spec.replicas)).join(',')"
 		scaled   = "{operation: UPDATE, subResource: scale, name: api, resource: {group: apps, version: v1, resource: deployments}, object: {apiVersion: autoscaling/v1, kind: Scale, metadata: {name: api, namespace: shop}, spec: {replicas: 7}}}"
+		toZero   = "{operation: UPDATE, subResource: scale, name: api, resource: {group: apps, version: v1, resource: deployments}, object: {apiVersion: autoscaling/v1, kind: Scale, metadata: {name: api, namespace: shop}, spec: {}}}"
 	)
 	tests := map[string]struct {
 		rule    *v1alpha1.ClusterRule
@@ -48,6 +49,7 @@ func TestOverlay(t *testing.T) {
 		"another subresource":       {all(pods), "{operation: UPDATE, subResource: ephemeralcontainers, object: {metadata: {name: web-1, labels: {app: db}}}}", "shop/web-1,shop/web-3"},
 		"connected":                 {all(pods), "{operation: CONNECT, subResource: exec, object: {kind: PodExecOptions}}", "shop/web-1,shop/web-3"},
 		"scaled":                    {all(replicas), scaled, "api=7,web=1"},
+		"scaled to zero":            {all(replicas), toZero, "api=0,web=1"},
 		"another kind":              {all(pods), scaled, "shop/web-1,shop/web-3"},
 		"another namespace":         {all(pods), "{namespace: other, name: web-2, object: {metadata: {name: web-2, namespace: other, labels: {app: web}}}}", "other/web-2,other/web-5"},
 		"all namespaces":            {all(pods, "All"), "{name: web-2, object: {metadata: {name: web-2, namespace: shop, labels: {app: web}}}}", "other/web-5,shop/web-1,shop/web-2,shop/web-3"},
