@@ -154,4 +154,16 @@ func TestRuleIsHandedOver(t *testing.T) {
 	if err != nil || len(entries(config)) != 1 {
 		t.Errorf("entries %v, %v; want that of the other rule", config, err)
 	}
+
+	// Policies judge requests about nodes, and the webhook none: with references none are.
+	edit(t, e, byPolicy, func(r *v1alpha1.ClusterRule) {
+		r.Spec = builders.MakeClusterRule("handed").Modes(admission).Match("", "v1", "nodes").Validate("object.metadata.name != 'bad'", "").Obj().Spec
+	})
+	left(1)
+	edit(t, e, byPolicy, func(r *v1alpha1.ClusterRule) {
+		r.Spec = builders.MakeClusterRule("handed").Modes(admission).Match("", "v1", "nodes").
+			Refer("budgets", "policy/v1", "PodDisruptionBudget").Validate("refs.budgets.size() > 0", "a budget is missing").Obj().Spec
+	})
+	e.enforced(t, byPolicy, "False", v1alpha1.ReasonKindNotFound)
+	left(0)
 }

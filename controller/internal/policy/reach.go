@@ -8,6 +8,8 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
+
+	"github.com/mainstay-dev/mainstay/controller/internal/rule"
 )
 
 // reach is where a rule can match anything. It may say yes too often, where
@@ -16,6 +18,11 @@ type reach struct {
 	// guarded: off the recovery path; namespaces: in a recovery namespace;
 	// kinds: a recovery kind.
 	guarded, namespaces, kinds bool
+}
+
+// Guarded says whether a rule can match anything off the recovery path, whatever is served.
+func Guarded(r *rule.Rule, recovery Recovery) bool {
+	return newReach(constraintsOf(r), recovery.Namespaces).guarded
 }
 
 func newReach(constraints *admissionregistrationv1.MatchResources, recovery []string) reach {

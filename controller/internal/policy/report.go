@@ -30,11 +30,20 @@ type Report struct {
 	// the rule has none.
 	Enforced        metav1.ConditionStatus
 	Reason, Message string
+	// Nothing says that the webhook has nothing to judge by this generation, as all that it
+	// matches is on the recovery path or is not served. ReasonKindNotFound alone may be about
+	// what the rule refers to.
+	Nothing bool
 }
 
-// InPlace says of a generation of a rule, by what is known of it, whether what enforced a former
-// one may go: it is enforced, or by policies that judge nothing as nothing is served that they
-// match.
+// InPlace says whether what enforced a former generation may go: this one is enforced, or
+// there is nothing that it could be enforced on.
+func (r *Report) InPlace() bool {
+	return r.Nothing || InPlace(r.Enforcement, r.Enforced, r.Reason)
+}
+
+// InPlace says of a generation of a rule, by what its status says, whether it is enforced, or by
+// policies that judge nothing as nothing is served that they match.
 func InPlace(by v1alpha1.Enforcement, enforced metav1.ConditionStatus, reason string) bool {
 	return enforced == metav1.ConditionTrue || by == v1alpha1.EnforcementInProcess && reason == v1alpha1.ReasonKindNotFound
 }

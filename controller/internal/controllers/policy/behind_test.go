@@ -81,6 +81,40 @@ func TestOldCacheHandsNothingOver(t *testing.T) {
 	}
 }
 
+// TestPoliciesGoWhereTheWebhookHasTheRule has those of a former generation stay while the webhook
+// cannot judge by the present one, and not where there is nothing that it could judge.
+func TestPoliciesGoWhereTheWebhookHasTheRule(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		says policy.Report
+		want []string
+	}{
+		"it judges by it":              {policy.Report{Enforced: metav1.ConditionTrue, Reason: v1alpha1.ReasonSucceeded}, removed},
+		"there is nothing to judge":    {policy.Report{Enforced: metav1.ConditionFalse, Reason: v1alpha1.ReasonKindNotFound, Nothing: true}, removed},
+		"what it refers to is not":     {policy.Report{Enforced: metav1.ConditionFalse, Reason: v1alpha1.ReasonKindNotFound}, nil},
+		"what it refers to is read":    {policy.Report{Enforced: metav1.ConditionUnknown, Reason: v1alpha1.ReasonSyncing}, nil},
+		"the configuration is refused": {policy.Report{Enforced: metav1.ConditionFalse, Reason: v1alpha1.ReasonRejected}, nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := newServer(t, objectsOf(t, noBad().Obj()), []client.Object{counting().Obj()}, []client.Object{counting().Obj()})
+			webhook := &rulecontroller.Reports{}
+			s.Webhook = webhook
+			tc.says.UID, tc.says.Generation, tc.says.Enforcement = seen.UID, seen.Generation, v1alpha1.EnforcementWebhook
+			webhook.Set(key, tc.says)
+			s.reconcile(t)
+			if len(s.written) > 0 {
+				t.Errorf("written at once: %v", s.written)
+			}
+			s.clock.Step(policy.Settling)
+			s.reconcile(t)
+			if diff := cmp.Diff(tc.want, s.written); diff != "" {
+				t.Errorf("written (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
 // TestOldGenerationIsNotWritten has a cache that is behind, with the rule or with the record of
 // who opened the gates, write nothing over what a former leader did.
 func TestOldGenerationIsNotWritten(t *testing.T) {

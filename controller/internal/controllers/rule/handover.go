@@ -24,10 +24,11 @@ type takeOver struct {
 }
 
 // Left is how long the former one still enforces a rule: until the other one has enforced
-// this generation for policy.Settling. It is not positive once the former one may stop.
+// this generation for policy.Settling, or had nothing to enforce it on. It is not positive
+// once the former one may stop.
 func (h *Handover) Left(other Enforcement, key rule.Key, uid types.UID, generation int64, now time.Time) time.Duration {
 	by, known := other.Report(key)
-	if !known || by.UID != uid || by.Generation != generation || !policy.InPlace(by.Enforcement, by.Enforced, by.Reason) {
+	if !known || by.UID != uid || by.Generation != generation || !by.InPlace() {
 		h.Forget(key)
 		return policy.Settling
 	}

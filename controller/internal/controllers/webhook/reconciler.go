@@ -42,10 +42,12 @@ const (
 	behind = 2 * time.Second
 )
 
-// Objects tell what the API server serves, and what is known of it.
+// Objects tell what the API server serves, and what is known of it. Complete says that all
+// that is served is known.
 type Objects interface {
 	Handle(informer.Handler)
 	Discovered() bool
+	Complete() bool
 	Paths() []informer.Resource
 	Resources() []informer.Resource
 	State(consumer string, gvr schema.GroupVersionResource) informer.State
@@ -281,7 +283,7 @@ func (r *Reconciler) entries(live *admissionregistrationv1.ValidatingWebhookConf
 		case len(bundle) == 0:
 			rule.pending("waits for the certificate of the webhook")
 		default:
-			rule.enforcedBy(compiled.Of[rule.key])
+			rule.enforcedBy(compiled.Of[rule.key], r.Objects.Complete() || !policy.Guarded(rule.rule, r.Recovery))
 		}
 	}
 	out = append(compiled.Entries, out...)

@@ -376,6 +376,42 @@ func TestForbiddenLasts(t *testing.T) {
 	}
 }
 
+// TestNothingToJudge has the policies of a former generation be told to go where there is
+// nothing to judge by a rule, and not where that may pass.
+func TestNothingToJudge(t *testing.T) {
+	t.Parallel()
+	about := func(group, resource string) *v1alpha1.ClusterRule {
+		return builders.MakeClusterRule("a").UID("uid-1").Generation(1).Modes(v1alpha1.ModeAdmission).Match(group, "v1", resource).
+			Refer("pods", "v1", "Pod").Validate("refs.pods.size() < 9", "").Obj()
+	}
+	read, unserved := stateOf{informer.State{Phase: informer.Synced}}, stateOf{informer.State{Phase: informer.Absent}}
+	for name, tc := range map[string]struct {
+		rule    *v1alpha1.ClusterRule
+		objects Objects
+		refuse  error
+		reason  string
+		want    bool
+	}{
+		"it is judged":                         {about("", "pods"), read, nil, v1alpha1.ReasonSucceeded, false},
+		"it is about nodes":                    {about("", "nodes"), read, nil, v1alpha1.ReasonKindNotFound, true},
+		"about nodes, not all is known":        {about("", "nodes"), incomplete{read}, nil, v1alpha1.ReasonKindNotFound, true},
+		"about what is not served":             {about("example.com", "widgets"), read, nil, v1alpha1.ReasonKindNotFound, true},
+		"about what may be served":             {about("example.com", "widgets"), incomplete{read}, nil, v1alpha1.ReasonKindNotFound, false},
+		"what it refers to is not":             {about("", "nodes"), unserved, nil, v1alpha1.ReasonKindNotFound, false},
+		"about nodes, and nothing was written": {about("", "nodes"), read, apierrors.NewInvalid(schema.GroupKind{}, "", nil), v1alpha1.ReasonRejected, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			p := newPlane(t, empty(), []client.Object{tc.rule}, []client.Object{tc.rule})
+			p.Objects, p.refuse = tc.objects, tc.refuse
+			p.reconcile(t)
+			if report, _ := p.Report(rulecontroller.KeyOf(tc.rule)); report.Reason != tc.reason || report.Nothing != tc.want {
+				t.Errorf("reported %+v; want %q, nothing to judge: %t", report, tc.reason, tc.want)
+			}
+		})
+	}
+}
+
 // TestStaleConfigurationIsLookedAtAgain has one that changed meanwhile be no busy loop.
 func TestStaleConfigurationIsLookedAtAgain(t *testing.T) {
 	t.Parallel()

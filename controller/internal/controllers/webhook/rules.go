@@ -38,6 +38,7 @@ type ruled struct {
 
 func (r *ruled) refused(reason, message string) {
 	r.report.Enforced, r.report.Reason, r.report.Message = metav1.ConditionFalse, reason, message
+	r.report.Nothing = false
 }
 
 // unread says why requests are not judged by this generation, unless that was said: what it
@@ -72,11 +73,13 @@ func (r *ruled) pending(message string) {
 }
 
 // enforcedBy says which entry has the rule, empty for none, unless something else was said.
-func (r *ruled) enforcedBy(entry string) {
+// certain says that one without an entry has nothing to be judged.
+func (r *ruled) enforcedBy(entry string, certain bool) {
 	switch {
 	case r.report.Enforced != "":
 	case entry == "":
 		r.refused(v1alpha1.ReasonKindNotFound, "the API server serves nothing that it matches outside the recovery path, where only rules that the API server can evaluate are enforced")
+		r.report.Nothing = certain
 	default:
 		r.report.Enforced, r.report.Reason = metav1.ConditionTrue, v1alpha1.ReasonSucceeded
 		r.report.Message = fmt.Sprintf("ValidatingWebhookConfiguration %s, webhook %s, for %s, which the API server cannot evaluate; on the recovery path it is audited only",

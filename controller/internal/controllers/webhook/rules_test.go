@@ -21,7 +21,13 @@ type stateOf struct{ state informer.State }
 
 func (stateOf) Handle(informer.Handler)      {}
 func (stateOf) Discovered() bool             { return true }
+func (stateOf) Complete() bool               { return true }
 func (s stateOf) Paths() []informer.Resource { return s.Resources() }
+
+// incomplete are Objects of which not all are known.
+type incomplete struct{ stateOf }
+
+func (incomplete) Complete() bool { return false }
 
 func (s stateOf) Resources() []informer.Resource {
 	if s.state.Phase == informer.Absent {
@@ -145,7 +151,7 @@ func TestUsableKeepsTheFormerGeneration(t *testing.T) {
 		})
 		one := &ruled{key: key, rule: second, before: !tc.notBefore}
 		used := r.usable([]*ruled{one})
-		one.enforcedBy("an entry")
+		one.enforcedBy("an entry", true)
 		one.pending("waits for something else")
 		if len(used) != 1 || (used[0] == former) != tc.wantFormer {
 			t.Errorf("%s: used %v", name, used)
