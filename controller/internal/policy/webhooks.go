@@ -88,7 +88,7 @@ func CompileWebhooks(rules []*rule.Rule, opts WebhookOptions) *Webhooks {
 	out := &Webhooks{Of: map[rule.Key]string{}, NoRoom: sets.Set[rule.Key]{}}
 	entries := map[string][]*entry{}
 	for _, r := range rules {
-		asked := askedOf(r, opts.Served)
+		asked := askedOf(r, opts.Served, opts.Recovery.Namespaces)
 		if len(asked.versions) == 0 {
 			continue
 		}
@@ -167,8 +167,9 @@ func entryName(group string, i int) string {
 
 // askedOf is what one rule asks for: of each group and resource one version, the
 // preferred one where the rule allows it. The API server converts other versions
-// of a request to it.
-func askedOf(r *rule.Rule, served []rule.APIResource) *entry {
+// of a request to it. It asks about nothing that is in a namespace where it selects those of
+// the recovery path alone.
+func askedOf(r *rule.Rule, served []rule.APIResource, recovery []string) *entry {
 	e := &entry{
 		group: Group(r), rule: r, keys: []rule.Key{r.Key()},
 		versions:   map[schema.GroupResource]rule.APIResource{},
@@ -179,7 +180,11 @@ func askedOf(r *rule.Rule, served []rule.APIResource) *entry {
 		// What is excluded by name is left out when the request is looked at.
 		return len(rule.ResourceNames) > 0
 	})...)
+	_, elsewhere := namespacesOf(constraints.NamespaceSelector, recovery)
 	for _, resource := range served {
+		if resource.Namespaced && !elsewhere {
+			continue
+		}
 		operations := map[admissionregistrationv1.OperationType]bool{}
 		for i := range constraints.ResourceRules {
 			if asksAbout(&constraints.ResourceRules[i], resource) {

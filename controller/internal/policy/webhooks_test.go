@@ -85,6 +85,7 @@ func asked(entries []admissionregistrationv1.ValidatingWebhook) []string {
 
 func TestWebhookEntriesAskWhatTheRulesDo(t *testing.T) {
 	t.Parallel()
+	const metadataName = "kubernetes.io/metadata.name"
 	tests := map[string]struct {
 		rule *v1alpha1.ClusterRule
 		want []string
@@ -119,6 +120,19 @@ func TestWebhookEntriesAskWhatTheRulesDo(t *testing.T) {
 				"storage.k8s.io/v1 storageclasses [CREATE UPDATE] Cluster",
 			},
 		},
+		"in one namespace, and in none": {
+			rule: counts("a").Match("*", "*", "*").NamespaceLabels(metadataName, "shop").Obj(),
+			want: []string{
+				"/v1 configmaps [CREATE UPDATE] Namespaced", "/v1 persistentvolumes [CREATE UPDATE] Cluster", "/v1 pods [CREATE UPDATE] Namespaced",
+				"apps/v1 deployments [CREATE UPDATE] Namespaced", "autoscaling/v2 horizontalpodautoscalers [CREATE UPDATE] Namespaced",
+				"storage.k8s.io/v1 storageclasses [CREATE UPDATE] Cluster",
+			},
+		},
+		"in a recovery namespace, and in none": {
+			rule: counts("a").Match("*", "*", "*").NamespaceLabels(metadataName, "kube-system").Obj(),
+			want: []string{"/v1 persistentvolumes [CREATE UPDATE] Cluster", "storage.k8s.io/v1 storageclasses [CREATE UPDATE] Cluster"},
+		},
+		"in a recovery namespace":       {rule: counts("a").Match("apps", "v1", "deployments").NamespaceLabels(metadataName, "kube-system").Obj()},
 		"nothing but the recovery path": {rule: counts("a").Match("", "v1", "nodes").Match("coordination.k8s.io", "v1", "leases").Obj()},
 		"what is not served":            {rule: counts("a").Match("example.com", "v1", "widgets").Obj()},
 		"no mode Admission":             {rule: counts("a").Match("", "v1", "pods").Modes(v1alpha1.ModeAudit).Obj()},
@@ -136,6 +150,20 @@ func TestWebhookEntriesAskWhatTheRulesDo(t *testing.T) {
 				t.Errorf("the rule has an entry: %v, want %v", got, want)
 			}
 		})
+	}
+}
+
+// TestRuleOfARecoveryNamespaceHasNoEntry has nobody say that a Rule is enforced where its entry
+// would match nothing.
+func TestRuleOfARecoveryNamespaceHasNoEntry(t *testing.T) {
+	t.Parallel()
+	for namespace, want := range map[string][]string{"flux-system": nil, "shop": {"/v1 pods [CREATE UPDATE] Namespaced"}} {
+		r := ofNamespace(t, builders.MakeRule(namespace, "a").Modes(v1alpha1.ModeAdmission).Match("", "v1", "pods").
+			Refer("pods", "v1", "Pod").Validate("refs.pods.size() < 9", "").Obj())
+		out := policy.CompileWebhooks([]*rule.Rule{r}, webhookOptions())
+		if diff := cmp.Diff(want, asked(out.Entries)); diff != "" || (out.Of[r.Key()] != "") != (want != nil) {
+			t.Errorf("in %s it has the entry %q, asked (-want +got):\n%s", namespace, out.Of[r.Key()], diff)
+		}
 	}
 }
 

@@ -384,15 +384,24 @@ func TestNothingToJudge(t *testing.T) {
 		return builders.MakeClusterRule("a").UID("uid-1").Generation(1).Modes(v1alpha1.ModeAdmission).Match(group, "v1", resource).
 			Refer("pods", "v1", "Pod").Validate("refs.pods.size() < 9", "").Obj()
 	}
+	in := func(namespace string) *v1alpha1.Rule {
+		return builders.MakeRule(namespace, "a").UID("uid-1").Generation(1).Modes(v1alpha1.ModeAdmission).Match("", "v1", "pods").
+			Refer("pods", "v1", "Pod").Validate("refs.pods.size() < 9", "").Obj()
+	}
+	ofSystem := about("", "pods")
+	ofSystem.Spec.MatchConstraints.NamespaceSelector = &metav1.LabelSelector{MatchLabels: map[string]string{corev1.LabelMetadataName: "kube-system"}}
 	read, unserved := stateOf{informer.State{Phase: informer.Synced}}, stateOf{informer.State{Phase: informer.Absent}}
 	for name, tc := range map[string]struct {
-		rule    *v1alpha1.ClusterRule
+		rule    client.Object
 		objects Objects
 		refuse  error
 		reason  string
 		want    bool
 	}{
 		"it is judged":                         {about("", "pods"), read, nil, v1alpha1.ReasonSucceeded, false},
+		"of a namespace, it is judged":         {in("shop"), read, nil, v1alpha1.ReasonSucceeded, false},
+		"of a recovery namespace":              {in("kube-system"), incomplete{read}, nil, v1alpha1.ReasonKindNotFound, true},
+		"about a recovery namespace":           {ofSystem, read, nil, v1alpha1.ReasonKindNotFound, true},
 		"it is about nodes":                    {about("", "nodes"), read, nil, v1alpha1.ReasonKindNotFound, true},
 		"about nodes, not all is known":        {about("", "nodes"), incomplete{read}, nil, v1alpha1.ReasonKindNotFound, true},
 		"about what is not served":             {about("example.com", "widgets"), read, nil, v1alpha1.ReasonKindNotFound, true},
