@@ -23,7 +23,7 @@ func newRenderCommand() *cobra.Command {
 		Short: "Print what a kustomization gives, with what flux-operator makes of its FluxInstances",
 		Long: `Builds the kustomization at PATH and prints its objects, followed by those that
 flux-operator makes of every FluxInstance among them. A folder without a
-kustomization is taken as Flux takes it: all of its manifests.
+kustomization is taken as Flux takes it: all of its manifests that Flux fetches.
 
 Nothing is fetched, except a distribution that is named by an OCI reference.
 It exits with 0, and with 2 when it could not render.`,

@@ -112,7 +112,7 @@ type Result struct {
 // Options of Render.
 type Options struct {
 	// Path of a folder with a kustomization, of a folder of plain manifests
-	// (which are then all taken, as Flux takes them), or of one manifest.
+	// (of which all are taken that Flux would fetch), or of one manifest.
 	Path string
 	// Root that no file may be outside of. Empty: the root of the Git
 	// repository that holds Path, else Path.

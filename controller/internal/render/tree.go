@@ -277,35 +277,36 @@ func (t *tree) kustomizationFile(dir string) (string, error) {
 }
 
 // manifests are what Flux takes of a folder without a kustomization: its YAML
-// files and those of the folders below, and folders that have a kustomization.
+// files and those of the folders below, and folders that have a kustomization, as
+// far as source-controller does not leave them out.
 func (t *tree) manifests(dir string) ([]string, error) {
+	ignored, err := t.ignored()
+	if err != nil {
+		return nil, err
+	}
 	var found []string
 	top := filepath.Join(t.root, filepath.FromSlash(dir))
-	err := filepath.WalkDir(top, func(at string, entry fs.DirEntry, err error) error {
+	err = filepath.WalkDir(top, func(at string, entry fs.DirEntry, err error) error {
 		if err != nil || at == top {
 			return err
 		}
-		rel, err := filepath.Rel(top, at)
+		name, err := filepath.Rel(top, at)
 		if err != nil {
 			return err
 		}
-		rel = filepath.ToSlash(rel)
-		if entry.IsDir() {
-			if strings.HasPrefix(entry.Name(), ".") {
-				return fs.SkipDir
+		name = filepath.ToSlash(name)
+		rel := path.Join(dir, name)
+		switch ext := path.Ext(name); {
+		case entry.IsDir() && ofGit(entry.Name()):
+			return fs.SkipDir
+		case entry.IsDir():
+			if !t.hasKustomization(rel, ignored) {
+				return nil
 			}
-			file, err := t.kustomizationFile(path.Join(dir, rel))
-			if err != nil {
-				return err
-			}
-			if file != "" {
-				found = append(found, rel)
-				return fs.SkipDir
-			}
-			return nil
-		}
-		if ext := path.Ext(rel); ext == ".yaml" || ext == ".yml" {
-			found = append(found, rel)
+			found = append(found, name)
+			return fs.SkipDir
+		case (ext == ".yaml" || ext == ".yml") && !ignored.Match(parts(rel), false):
+			found = append(found, name)
 		}
 		if len(found) > t.limits.Files {
 			return fmt.Errorf("there are more than %d files", t.limits.Files)

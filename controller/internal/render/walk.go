@@ -252,7 +252,7 @@ func (w *walk) synthesise(start string) (string, error) {
 			return "", err
 		}
 		if len(names) == 0 {
-			return "", &Error{Origin: Origin{Path: start}, Err: errors.New("there is no kustomization and no manifest")}
+			return "", &Error{Origin: Origin{Path: start}, Err: errors.New("there is no kustomization and no manifest that Flux would fetch")}
 		}
 	} else {
 		dir, names = path.Dir(start), []string{path.Base(start)}
