@@ -219,3 +219,20 @@ func TestDistributionOfTheRevision(t *testing.T) {
 		t.Errorf("findings %q, notes %q; want %q and none", findings, notes, want)
 	}
 }
+
+// A folder behind a symlink is not one to add to the command line: Flux has none there.
+func TestPathBehindASymlink(t *testing.T) {
+	t.Parallel()
+	root := treeOf(t, map[string]string{
+		"clusters/prod/flux.yaml": follower("apps", "./apps", "flux-system", ""),
+		"base/c.yaml":             "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: c}\n",
+	})
+	if err := os.Symlink("base", filepath.Join(root, "apps")); err != nil {
+		t.Fatal(err)
+	}
+	findings, notes := said(t, filepath.Join(root, "clusters/prod"), filepath.Join(root, "apps"), "--root="+root)
+	want := []string{"Kustomization flux-system/apps builds ./apps, where apps is a symlink, and Flux leaves symlinks out of what it fetches: Flux applies nothing of it, and nothing of what depends on it"}
+	if !cmp.Equal(want, findings) || len(notes) > 0 {
+		t.Errorf("findings %q, notes %q; want %q and none", findings, notes, want)
+	}
+}

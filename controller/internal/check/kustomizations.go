@@ -36,25 +36,42 @@ func (r *run) kustomizations() (all []*fluxKustomization, own map[string]bool) {
 	return all, render.OwnSources(r.in, read)
 }
 
-// paths reports the Kustomizations that build a folder which is not there: Flux applies
-// nothing of them, and nothing of what depends on them. Where a PATH is all that there
-// is of a tree, its root may not be that of the repository.
+// paths reports the Kustomizations that build a folder which is not there, or not there
+// for Flux: it applies nothing of them, and nothing of what depends on them. Where a
+// PATH is all that there is of a tree, its root may not be that of the repository.
 func (r *run) paths(rendered *render.Result) {
 	all, own := r.kustomizations()
 	for _, k := range all {
+		gone, away := "which the repository does not have", "which is not here"
+		if link := rendered.Symlink(k.Path); link != "" {
+			gone = fmt.Sprintf("where %s is a symlink, and Flux leaves symlinks out of what it fetches", link)
+			away = gone
+		}
 		switch {
 		case rendered.HasFolder(k.Path):
 		case own[k.Source] && r.in != ".":
 			r.of(k.object, below("/spec/path"), Finding{
 				Check: KustomizationPathMissing, Severity: v1alpha1.SeverityCritical,
-				Message: fmt.Sprintf("Kustomization %s builds ./%s, which the repository does not have: Flux applies nothing of it, and nothing of what depends on it", k.name(), k.Path),
+				Message: fmt.Sprintf("Kustomization %s builds ./%s, %s: Flux applies nothing of it, and nothing of what depends on it", k.name(), k.Path, gone),
 			})
 		default:
 			r.note(Note{
 				Check: KustomizationPathMissing, Object: k.id(), Path: k.origin.Path, Line: k.origin.Line,
-				Message: fmt.Sprintf("Kustomization %s builds ./%s of %s, which is not here, so what it applies is not judged", k.name(), k.Path, k.Source),
+				Message: fmt.Sprintf("Kustomization %s builds ./%s of %s, %s, so what it applies is not judged", k.name(), k.Path, k.Source, away),
 			})
 		}
+	}
+}
+
+// symlinks notes those that the render followed, and those that it left out as Flux does.
+func (r *run) symlinks(links render.Symlinks) {
+	if n := len(links.Followed); n > 0 {
+		r.note(Note{Check: Symlink, Message: fmt.Sprintf("%d %s followed, which Flux leaves out of what it fetches: %s",
+			n, plural(n, "symlink is", "symlinks are"), some(links.Followed))})
+	}
+	if n := len(links.LeftOut); n > 0 {
+		r.note(Note{Check: Symlink, Message: fmt.Sprintf("%d %s, which Flux leaves out of what it fetches, so not judged: %s",
+			n, plural(n, "manifest is a symlink", "manifests are symlinks"), some(links.LeftOut))})
 	}
 }
 

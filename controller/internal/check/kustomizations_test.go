@@ -5,6 +5,9 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/mainstay-dev/mainstay/controller/internal/check"
+	"github.com/mainstay-dev/mainstay/controller/internal/render"
 )
 
 // A Kustomization whose folder is not there gives nothing in the cluster.
@@ -12,6 +15,7 @@ func TestKustomizationWithoutItsFolder(t *testing.T) {
 	t.Parallel()
 	const (
 		missing = "critical kustomization-path-missing c/all.yaml:1 Kustomization flux-system/apps builds ./gone, which the repository does not have: Flux applies nothing of it, and nothing of what depends on it"
+		behind  = "critical kustomization-path-missing c/all.yaml:1 Kustomization flux-system/apps builds ./link, where link is a symlink, and Flux leaves symlinks out of what it fetches: Flux applies nothing of it, and nothing of what depends on it"
 		note    = "Kustomization flux-system/apps builds ./gone of flux-system/"
 	)
 	other := strings.Replace(follows("apps", "./gone", ""), "name: flux-system}\n", "name: podinfo}\n", 1)
@@ -23,6 +27,9 @@ func TestKustomizationWithoutItsFolder(t *testing.T) {
 		"a folder that is there":              {path: "c", text: follows("apps", "./a", "")},
 		"the root":                            {path: "c", text: follows("apps", "", "")},
 		"one that is not":                     {path: "c", text: follows("apps", "./gone", ""), want: []string{missing}},
+		"one behind a symlink":                {path: "c", text: follows("apps", "./link", ""), want: []string{behind}},
+		"one below a symlink":                 {path: "c", text: follows("apps", "./link/gone", ""), want: []string{strings.Replace(behind, "./link", "./link/gone", 1)}},
+		"behind one that may be elsewhere":    {path: ".", text: follows("apps", "./link", ""), wantNotes: []string{"Kustomization flux-system/apps builds ./link of flux-system/flux-system, where link is a symlink, and Flux leaves symlinks out of what it fetches, so what it applies is not judged"}},
 		"of another repository":               {path: "c", text: other, wantNotes: []string{note + "podinfo, which is not here, so what it applies is not judged"}},
 		"with a path that is all of the tree": {path: ".", text: follows("apps", "./gone", ""), wantNotes: []string{note + "flux-system, which is not here, so what it applies is not judged"}},
 	} {
@@ -34,6 +41,29 @@ func TestKustomizationWithoutItsFolder(t *testing.T) {
 			}
 			if diff := cmp.Diff(tc.wantNotes, notes(report)); diff != "" {
 				t.Errorf("notes (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+// What a render followed, Flux does not have; what it left out is not judged.
+func TestSymlinksAreNoted(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		links render.Symlinks
+		want  []string
+	}{
+		"none":     {},
+		"followed": {render.Symlinks{Followed: []string{"base", "c/a.yaml"}}, []string{"2 symlinks are followed, which Flux leaves out of what it fetches: base, c/a.yaml"}},
+		"left out": {render.Symlinks{LeftOut: []string{"c/a.yaml"}}, []string{"1 manifest is a symlink, which Flux leaves out of what it fetches, so not judged: c/a.yaml"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			result := rendered(t, "")
+			result.Symlinks = tc.links
+			report := checked(t, check.Options{}, result)
+			if diff := cmp.Diff(tc.want, notes(report)); diff != "" || len(report.Findings) > 0 {
+				t.Errorf("findings %q, notes (-want +got):\n%s", findings(report), diff)
 			}
 		})
 	}

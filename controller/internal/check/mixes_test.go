@@ -37,6 +37,9 @@ func joined(t *testing.T, trees map[string]string, extra string) *check.Report {
 			t.Fatal(err)
 		}
 	}
+	if err := os.Symlink("a", filepath.Join(root, "link")); err != nil {
+		t.Fatal(err)
+	}
 	var reports []*check.Report
 	for _, path := range slices.Sorted(maps.Keys(trees)) {
 		result := rendered(t, trees[path])

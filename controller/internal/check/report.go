@@ -42,7 +42,7 @@ const (
 	// and, or after, what a rule guards.
 	KustomizationMixes = "kustomization-mixes-recovery-path"
 	// KustomizationPathMissing: a Kustomization of Flux builds a folder that the
-	// repository does not have.
+	// repository does not have, or has behind a symlink.
 	KustomizationPathMissing = "kustomization-path-missing"
 	// RuleInvalid: a rule of the tree does not compile, or is one that the cluster
 	// would reject.
@@ -60,6 +60,8 @@ const (
 	Encrypted = "encrypted"
 	// NotRendered: what a controller makes of an object is not known.
 	NotRendered = "not-rendered"
+	// Symlink: a file is reached through one, which Flux does not fetch.
+	Symlink = "symlink"
 )
 
 // State of a finding against another revision.

@@ -86,8 +86,8 @@ func (t *tree) ignoreFiles() ([]string, error) {
 func (t *tree) hasKustomization(dir string, ignored gitignore.Matcher) bool {
 	return slices.ContainsFunc(konfig.RecognizedKustomizationFileNames(), func(name string) bool {
 		rel := path.Join(dir, name)
-		_, err := os.Lstat(filepath.Join(t.root, filepath.FromSlash(rel)))
-		return err == nil && !ignored.Match(parts(rel), false)
+		info, err := os.Lstat(filepath.Join(t.root, filepath.FromSlash(rel)))
+		return err == nil && info.Mode()&fs.ModeSymlink == 0 && !ignored.Match(parts(rel), false)
 	})
 }
 

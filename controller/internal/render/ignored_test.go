@@ -50,8 +50,10 @@ func fetched(t *testing.T, root string) string {
 // source-controller leaves out.
 func TestManifestsThatFluxFetches(t *testing.T) {
 	for title, tc := range map[string]struct {
-		files map[string]string
-		want  []string // names of ConfigMaps
+		files   map[string]string
+		links   map[string]string // targets
+		want    []string          // names of ConfigMaps
+		leftOut []string
 	}{
 		"settings of other tools": {
 			files: map[string]string{
@@ -88,6 +90,16 @@ func TestManifestsThatFluxFetches(t *testing.T) {
 			files: map[string]string{".sourceignore": "# none\n", "c/a.yaml": configMap("a"), "c/.sops.yaml": "creation_rules: []\n"},
 			want:  []string{"a"},
 		},
+		"symlinks": {
+			files: map[string]string{"c/a.yaml": configMap("a"), "d/b.yaml": configMap("b")},
+			links: map[string]string{"c/b.yaml": "../d/b.yaml", "c/folder": "../d", "c/gone.yml": "nowhere", "c/outside.yaml": "/etc/hostname", "c/.sops.yaml": "a.yaml"},
+			want:  []string{"a"}, leftOut: []string{"c/b.yaml", "c/gone.yml", "c/outside.yaml"},
+		},
+		"a kustomization that is a symlink": {
+			files: map[string]string{"c/x/k": "resources: [a.yaml]\n", "c/x/a.yaml": configMap("a"), "c/x/b.yaml": configMap("b")},
+			links: map[string]string{"c/x/kustomization.yaml": "k"},
+			want:  []string{"a", "b"}, leftOut: []string{"c/x/kustomization.yaml"},
+		},
 		"a kustomization that is left out": {
 			files: map[string]string{".sourceignore": "kustomization.yaml\n", "c/x/kustomization.yaml": "resources: [a.yaml]\n", "c/x/a.yaml": configMap("a"), "c/x/b.yaml": configMap("b")},
 			want:  []string{"a", "b"},
@@ -95,6 +107,11 @@ func TestManifestsThatFluxFetches(t *testing.T) {
 	} {
 		t.Run(title, func(t *testing.T) {
 			root := writeTree(t, tc.files)
+			for name, target := range tc.links {
+				if err := os.Symlink(target, filepath.Join(root, name)); err != nil {
+					t.Fatal(err)
+				}
+			}
 			got, err := Render(t.Context(), Options{Path: filepath.Join(root, "c"), Root: root})
 			if err != nil {
 				t.Fatal(err)
@@ -108,6 +125,9 @@ func TestManifestsThatFluxFetches(t *testing.T) {
 			}
 			if diff := cmp.Diff(tc.want, names); diff != "" {
 				t.Errorf("ConfigMaps (-want +got):\n%s", diff)
+			}
+			if diff := cmp.Diff(tc.leftOut, got.Symlinks.LeftOut); diff != "" || len(got.Symlinks.Followed) > 0 {
+				t.Errorf("followed %v, left out (-want +got):\n%s", got.Symlinks.Followed, diff)
 			}
 			packed := fetched(t, root)
 			if _, err := fluxkustomize.NewGenerator(packed, unstructured.Unstructured{Object: map[string]any{}}).WriteFile(filepath.Join(packed, "c")); err != nil {

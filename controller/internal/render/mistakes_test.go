@@ -4,6 +4,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -203,23 +204,27 @@ func TestSymlinks(t *testing.T) {
 	t.Parallel()
 	outside := writeTree(t, map[string]string{"a.yaml": deploymentA, "kustomization.yaml": "resources: [a.yaml]\n"})
 	for title, tc := range map[string]struct {
-		target, name string
-		want         string
+		target, name  string
+		want, follows string
 	}{
 		"a file outside":           {target: filepath.Join(outside, "a.yaml"), name: "link.yaml", want: "kustomization.yaml:2: link.yaml is a symlink to a place that is outside of the tree"},
 		"a folder outside":         {target: outside, name: "link", want: "kustomization.yaml:2: link is a symlink to a place that is outside of the tree"},
 		"a file that is not there": {target: "gone", name: "link", want: "kustomization.yaml:2: link: no such file or directory"},
-		"a file inside":            {target: "a.yaml", name: "link.yaml"},
+		"a file inside":            {target: "a.yaml", name: "link.yaml", follows: "link.yaml"},
+		"a folder inside":          {target: "base", name: "link", follows: "link"},
 	} {
 		t.Run(title, func(t *testing.T) {
-			root := writeTree(t, map[string]string{"a.yaml": deploymentA, "kustomization.yaml": "resources:\n- " + tc.name + "\n"})
+			root := writeTree(t, map[string]string{
+				"a.yaml": deploymentA, "kustomization.yaml": "resources:\n- " + tc.name + "\n",
+				"base/kustomization.yaml": "resources: [b.yaml]\n", "base/b.yaml": deploymentA,
+			})
 			if err := os.Symlink(tc.target, filepath.Join(root, tc.name)); err != nil {
 				t.Fatal(err)
 			}
 			got, err := Render(t.Context(), Options{Path: root, Root: root})
 			if tc.want == "" {
-				if err != nil || len(got.Objects) != 1 {
-					t.Fatalf("objects = %v, %v", got, err)
+				if err != nil || len(got.Objects) != 1 || !slices.Equal(got.Symlinks.Followed, []string{tc.follows}) {
+					t.Fatalf("objects = %v, %v; want one, and %s followed", got, err, tc.follows)
 				}
 				return
 			}

@@ -107,6 +107,8 @@ type Result struct {
 	// Patches in the order in which they are applied. A kustomization that is
 	// reached on two ways has its patches here twice.
 	Patches []Patch
+	// Symlinks of the tree that the build met.
+	Symlinks Symlinks
 }
 
 // Options of Render.
@@ -156,8 +158,11 @@ func (e *Error) Error() string {
 func (e *Error) Unwrap() error { return e.Err }
 
 // HasFolder says whether the tree has a folder: a path relative to its root, with
-// slashes.
+// slashes. One that is reached through a symlink is none to Flux.
 func (r *Result) HasFolder(path string) bool {
+	if r.Symlink(path) != "" {
+		return false
+	}
 	info, err := os.Stat(filepath.Join(r.Root, filepath.FromSlash(path)))
 	return err == nil && info.IsDir()
 }
@@ -184,7 +189,7 @@ func Render(ctx context.Context, opts Options) (*Result, error) {
 	if err != nil {
 		return nil, err
 	}
-	result := &Result{Root: tree.root, Objects: built.objects, Patches: built.patches}
+	result := &Result{Root: tree.root, Objects: built.objects, Patches: built.patches, Symlinks: tree.links}
 	if err := addInstances(ctx, result, built, opts); err != nil {
 		return nil, err
 	}

@@ -44,6 +44,7 @@ type tree struct {
 	yaml   map[string]weighed // by path, as the files in memory
 	made   string             // a kustomization that stands for what start has not
 	memory memory
+	links  Symlinks
 }
 
 // openTree finds the root of the tree that holds start.
@@ -128,8 +129,11 @@ func (t *tree) resolve(dir, name string) (string, error) {
 	if err != nil || inside == ".." || strings.HasPrefix(inside, ".."+string(filepath.Separator)) {
 		return "", fmt.Errorf("%s is a symlink to a place that %w", name, errOutside)
 	}
-	if ofGit(rel) || ofGit(filepath.ToSlash(inside)) {
+	if inside = filepath.ToSlash(inside); ofGit(rel) || ofGit(inside) {
 		return "", fmt.Errorf("%s is Git's own, which may hold credentials: it is not read", name)
+	}
+	if inside != rel {
+		t.links.follow(symlinkIn(t.root, rel))
 	}
 	return rel, nil
 }
@@ -278,7 +282,7 @@ func (t *tree) kustomizationFile(dir string) (string, error) {
 
 // manifests are what Flux takes of a folder without a kustomization: its YAML
 // files and those of the folders below, and folders that have a kustomization, as
-// far as source-controller does not leave them out.
+// far as source-controller does not leave them out, as it does what is a symlink.
 func (t *tree) manifests(dir string) ([]string, error) {
 	ignored, err := t.ignored()
 	if err != nil {
@@ -305,10 +309,13 @@ func (t *tree) manifests(dir string) ([]string, error) {
 			}
 			found = append(found, name)
 			return fs.SkipDir
-		case (ext == ".yaml" || ext == ".yml") && !ignored.Match(parts(rel), false):
+		case ext != ".yaml" && ext != ".yml" || ignored.Match(parts(rel), false):
+		case entry.Type()&fs.ModeSymlink != 0:
+			t.links.LeftOut = append(t.links.LeftOut, rel)
+		default:
 			found = append(found, name)
 		}
-		if len(found) > t.limits.Files {
+		if len(found)+len(t.links.LeftOut) > t.limits.Files {
 			return fmt.Errorf("there are more than %d files", t.limits.Files)
 		}
 		return nil
