@@ -89,7 +89,7 @@ func runCheck(cmd *cobra.Command, paths []string, opts checkOptions) error {
 	if err != nil {
 		return withExit(exitCannot, err)
 	}
-	if err := output.Write(cmd.OutOrStdout(), format, version, report); err != nil {
+	if err := output.Write(cmd.OutOrStdout(), format, programVersion(), report); err != nil {
 		return withExit(exitCannot, err)
 	}
 	if worst := report.Worst(); worst != "" && check.Rank(worst) >= limit {

@@ -100,7 +100,7 @@ func runController(ctx context.Context, kubeconfig string, opts manager.Options)
 	if err != nil {
 		return err
 	}
-	opts.Log.Info("starting", "version", version, "podName", opts.PodName, "podNamespace", opts.PodNamespace)
+	opts.Log.Info("starting", "version", programVersion(), "podName", opts.PodName, "podNamespace", opts.PodNamespace)
 	if err := mgr.Start(ctx); err != nil {
 		return fmt.Errorf("run the controller: %w", err)
 	}

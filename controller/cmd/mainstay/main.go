@@ -15,8 +15,8 @@ import (
 	"github.com/mainstay-dev/mainstay/controller/internal/check/output"
 )
 
-// version is set by the linker, whose -X needs a variable.
-var version = "dev"
+// version is set by the linker, whose -X needs a variable; see programVersion.
+var version = unversioned
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)

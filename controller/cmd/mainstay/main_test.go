@@ -124,8 +124,26 @@ func TestVersion(t *testing.T) {
 	cmd := newCommand()
 	cmd.SetArgs([]string{"version"})
 	cmd.SetOut(&out)
-	if err := cmd.ExecuteContext(t.Context()); err != nil || out.String() != version+"\n" {
+	if err := cmd.ExecuteContext(t.Context()); err != nil || out.String() != programVersion()+"\n" {
 		t.Errorf("printed %q, %v", out.String(), err)
+	}
+}
+
+func TestVersionOf(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct{ linked, module, want string }{
+		"make build":                    {"v0.1.0", "v0.1.1-0.20260101000000-0123456789ab+dirty", "v0.1.0"},
+		"go install of a release":       {"dev", "v0.1.0", "v0.1.0"},
+		"go build in a checkout":        {"dev", "v0.1.1-0.20260101000000-0123456789ab", "v0.1.1-0.20260101000000-0123456789ab"},
+		"go build without Git":          {"dev", "(devel)", "dev"},
+		"go build without build's info": {"dev", "", "dev"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			if got := versionOf(tc.linked, tc.module); got != tc.want {
+				t.Errorf("got %q, want %q", got, tc.want)
+			}
+		})
 	}
 }
 
