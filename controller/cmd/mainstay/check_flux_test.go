@@ -194,6 +194,34 @@ func TestFieldsOfFluxKustomizations(t *testing.T) {
 	}
 }
 
+// A path with a variable is judged where its value is known.
+func TestVariablesInThePathOfAKustomization(t *testing.T) {
+	t.Parallel()
+	const gone = "Kustomization flux-system/apps builds ./apps/gone, which the repository does not have: Flux applies nothing of it, and nothing of what depends on it"
+	const unknown = "kustomize.toolkit.fluxcd.io/v1/Kustomization flux-system/apps: Flux substitutes CLUSTER, with a value that is not in what is checked here, so it is not known which folder it builds"
+	for name, tc := range map[string]struct {
+		cluster                string
+		wantFindings, wantNote []string
+	}{
+		"a folder that is not there": {follower("prod", "./clusters/prod", "flux-system", "  postBuild: {substitute: {CLUSTER: gone}}\n"), []string{gone}, nil},
+		"a folder that is there":     {follower("prod", "./clusters/prod", "flux-system", "  postBuild: {substitute: {CLUSTER: eu}}\n"), nil, []string{"path ./apps/eu of Kustomization flux-system/apps is not checked here: add it to the command line"}},
+		"a value of a ConfigMap":     {follower("prod", "./clusters/prod", "flux-system", "  postBuild: {substituteFrom: [{kind: ConfigMap, name: c}]}\n"), nil, []string{unknown}},
+		"the parent in no PATH":      {"", nil, []string{unknown}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			root := treeOf(t, map[string]string{
+				"clusters/prod/flux.yaml": tc.cluster + follower("apps", "./apps/${CLUSTER}", "flux-system", ""),
+				"apps/eu/c.yaml":          "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: c}\n",
+			})
+			findings, notes := said(t, "--root="+root, filepath.Join(root, "clusters/prod"))
+			if diff := cmp.Diff([][]string{tc.wantFindings, tc.wantNote}, [][]string{findings, notes}); diff != "" {
+				t.Errorf("findings and notes (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
 // A change of the distribution is one of the tree, where it is a folder of it.
 func TestDistributionOfTheRevision(t *testing.T) {
 	t.Parallel()

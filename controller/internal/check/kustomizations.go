@@ -38,10 +38,12 @@ func (r *run) kustomizations() (all []*fluxKustomization, own map[string]bool) {
 
 // paths reports the Kustomizations that build a folder which is not there, or not there
 // for Flux: it applies nothing of them, and nothing of what depends on them. Where a
-// PATH is all that there is of a tree, its root may not be that of the repository.
+// PATH is all that there is of a tree, its root may not be that of the repository. Which
+// folder one builds is not known where its path has a variable that is not.
 func (r *run) paths(rendered *render.Result) {
 	all, own := r.kustomizations()
 	for _, k := range all {
+		unknown := slices.DeleteFunc(slices.Clone(k.variables), func(name string) bool { return !uses(k.Path, name) })
 		gone, away := "which the repository does not have", "which is not here"
 		if link := rendered.Symlink(k.Path); link != "" {
 			gone = fmt.Sprintf("where %s is a symlink, and Flux leaves symlinks out of what it fetches", link)
@@ -49,6 +51,8 @@ func (r *run) paths(rendered *render.Result) {
 		}
 		switch {
 		case rendered.HasFolder(k.Path):
+		case len(unknown) > 0:
+			r.unknown(k.object, KustomizationPathMissing, unknown, "which folder it builds")
 		case own[k.Source] && r.in != ".":
 			r.of(k.object, below("/spec/path"), Finding{
 				Check: KustomizationPathMissing, Severity: v1alpha1.SeverityCritical,
