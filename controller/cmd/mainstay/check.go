@@ -162,15 +162,8 @@ func renderAll(ctx context.Context, paths []string, opts render.Options) ([]rend
 		}
 		all = append(all, one)
 	}
-	for i := range all {
-		again, err := overridden(ctx, all[i], all)
-		if err != nil {
-			return nil, err
-		}
-		all[i] = again
-	}
-	for _, path := range all {
-		if err := substitute(path, all); err != nil {
+	for _, i := range builtInOrder(all) {
+		if err := applied(ctx, &all[i], all); err != nil {
 			return nil, err
 		}
 	}

@@ -55,7 +55,7 @@ func (b *baseline) check(ctx context.Context, paths []rendered) (*check.Report, 
 		all, checkers = append(all, old), append(checkers, tree.checker)
 	}
 	var reports []*check.Report
-	for i := range all {
+	for _, i := range builtInOrder(all) {
 		report, err := checkOld(ctx, checkers[i], &all[i], all)
 		if err != nil {
 			b.failed(all[i].inside, err)
@@ -68,11 +68,7 @@ func (b *baseline) check(ctx context.Context, paths []rendered) (*check.Report, 
 
 // checkOld checks one of the paths as Flux applied it.
 func checkOld(ctx context.Context, checker *check.Checker, path *rendered, all []rendered) (*check.Report, error) {
-	var err error
-	if *path, err = overridden(ctx, *path, all); err != nil {
-		return nil, err
-	}
-	if err := substitute(*path, all); err != nil {
+	if err := applied(ctx, path, all); err != nil {
 		return nil, err
 	}
 	return checker.Check(ctx, path.inside, path.result)

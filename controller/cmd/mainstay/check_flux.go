@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -37,25 +38,86 @@ func buildersOf(path rendered, all []rendered) []render.FluxKustomization {
 	return by
 }
 
-// overridden is a path as the Flux Kustomizations build it that set its namespace or
-// parts of its names. Where they do not agree, it stays as it is.
-func overridden(ctx context.Context, path rendered, all []rendered) (rendered, error) {
-	by := buildersOf(path, all)
-	if len(by) == 0 || by[0].Sets == (render.Overrides{}) ||
-		slices.ContainsFunc(by, func(k render.FluxKustomization) bool { return k.Sets != by[0].Sets }) {
-		return path, nil
+// builtInOrder are the indexes of the paths, each behind those with the Flux
+// Kustomizations that build it: in these, too, variables are substituted, before they
+// say how it is built. Of paths that build each other, one that builds itself is first,
+// and the others stay in the order that is given.
+func builtInOrder(all []rendered) []int {
+	above := builders(all)
+	rank, order := make([]int, len(all)), make([]int, len(all))
+	for i := range all {
+		order[i] = i
+		if !above[i][i] {
+			rank[i] = 1
+		}
+		above[i][i] = true
 	}
-	path.opts.Overrides = by[0].Sets
-	again, err := renderOne(ctx, path.opts)
-	if err != nil {
-		return path, err
+	for via := range all {
+		for i := range all {
+			if !above[i][via] {
+				continue
+			}
+			for j := range all {
+				above[i][j] = above[i][j] || above[via][j]
+			}
+		}
 	}
-	return again, nil
+	// What is above a path has less above itself, and as much where they build each other.
+	for i := range all {
+		for j := range all {
+			if above[i][j] {
+				rank[i] += 2
+			}
+		}
+	}
+	slices.SortStableFunc(order, func(a, b int) int { return cmp.Compare(rank[a], rank[b]) })
+	return order
 }
 
-// substitute the variables of a path as the Flux Kustomizations do that build it.
-func substitute(path rendered, all []rendered) error {
-	return path.result.Substitute(buildersOf(path, all))
+// builders are, of each path, those that may have a Kustomization which builds it.
+func builders(all []rendered) [][]bool {
+	by := make([][]bool, len(all))
+	for i := range all {
+		by[i] = make([]bool, len(all))
+	}
+	for i, path := range all {
+		for _, k := range path.result.FluxKustomizations() {
+			for j, other := range all {
+				by[j][i] = by[j][i] || other.result.Root == path.result.Root && mayBuild(k, other.inside)
+			}
+		}
+	}
+	return by
+}
+
+// mayBuild says whether a Kustomization builds a path, whatever the values of the
+// variables in its own.
+func mayBuild(k render.FluxKustomization, path string) bool {
+	before, after, variable := strings.Cut(k.Path, "${")
+	if !variable {
+		return path == k.Path
+	}
+	after = after[strings.LastIndex(after, "}")+1:]
+	// A slash goes with an empty value.
+	return strings.HasPrefix(path, strings.TrimSuffix(before, "/")) && strings.HasSuffix(path, strings.TrimPrefix(after, "/"))
+}
+
+// applied makes a path what the Flux Kustomizations apply that build it: with the
+// namespace and parts of names that they set, where they agree and it is known which,
+// and with their variables.
+func applied(ctx context.Context, path *rendered, all []rendered) error {
+	by := buildersOf(*path, all)
+	if len(by) > 0 && !slices.ContainsFunc(by, func(k render.FluxKustomization) bool { return k.Sets != by[0].Sets }) {
+		path.opts.Overrides = by[0].Sets.Known()
+	}
+	if path.opts.Overrides != (render.Overrides{}) {
+		again, err := renderOne(ctx, path.opts)
+		if err != nil {
+			return err
+		}
+		*path = again
+	}
+	return path.result.Substitute(by)
 }
 
 // Names of the notes about Flux Kustomizations.
@@ -99,10 +161,7 @@ func fluxNotes(all []rendered) []check.Note {
 // leftOut are the fields by which a Kustomization changes what it builds and that were
 // not applied to its render.
 func leftOut(k render.FluxKustomization, built rendered) []string {
-	if k.Sets == built.opts.Overrides {
-		return k.Others
-	}
-	return append(k.Sets.Fields(), k.Others...)
+	return append(k.Sets.LeftOut(built.opts.Overrides), k.Others...)
 }
 
 // dotted is a path as Flux's documentation writes it.

@@ -3,9 +3,11 @@ package main
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -170,6 +172,10 @@ func TestFieldsOfFluxKustomizations(t *testing.T) {
 				"Kustomization flux-system/two changes ./apps by spec.targetNamespace, which is not applied here",
 			},
 		},
+		"one that is not known": {
+			follower("apps", "./apps", "flux-system", "  targetNamespace: '${TENANT}'\n  namePrefix: a-\n"), "apps/v1/Deployment default/a-web",
+			[]string{"Kustomization flux-system/apps changes ./apps by spec.targetNamespace, which is not applied here"},
+		},
 		"what is not applied": {
 			follower("apps", "./apps", "flux-system", "  targetNamespace: shop\n  components: [../c]\n  images: [{name: web, newTag: v2}]\n  commonMetadata: {labels: {a: b}}\n"), "apps/v1/Deployment shop/web",
 			[]string{"Kustomization flux-system/apps changes ./apps by spec.components and spec.images and spec.commonMetadata, which is not applied here"},
@@ -189,6 +195,69 @@ func TestFieldsOfFluxKustomizations(t *testing.T) {
 			}
 			if against := reported(t, append(paths, "--against=HEAD")...); against.Unchanged != 1 || len(against.Findings) > 0 {
 				t.Errorf("against the same: %d unchanged and %+v, want one and none", against.Unchanged, against.Findings)
+			}
+		})
+	}
+}
+
+// What a PATH says of another one is substituted first, in whatever order they are given.
+func TestOrderOfPaths(t *testing.T) {
+	t.Parallel()
+	const wrong = "apps/v1/Deployment %s/web: the API server would reject this Deployment: cannot unmarshal string into field spec.replicas"
+	const unknown = "apps/v1/Deployment %s/web: Flux substitutes REPLICAS, with a value that is not in what is checked here, so it is not known whether the API server takes it"
+	const left = "Kustomization flux-system/apps changes ./apps/eu by spec.targetNamespace, which is not applied here"
+	prod := func(values string) string {
+		return follower("prod", "./clusters/prod", "flux-system", "  postBuild: {substitute: {"+values+"}}\n")
+	}
+	from := strings.Replace(prod(""), "substitute: {}", "substituteFrom: [{kind: ConfigMap, name: c}]", 1)
+	child := func(path, value string) string {
+		return follower("apps", path, "flux-system", "  targetNamespace: '${TENANT}'\n  postBuild: {substitute: {REPLICAS: '"+value+"'}}\n")
+	}
+	for name, tc := range map[string]struct {
+		prod, infra            string
+		wantFindings, wantNote []string
+	}{
+		"a value that is right":         {prod: prod(`replicas: '"3"', TENANT: shop`) + child("./apps/eu", "${replicas}")},
+		"a value that is wrong":         {prod: prod("replicas: three, TENANT: shop") + child("./apps/eu", "${replicas}"), wantFindings: []string{fmt.Sprintf(wrong, "shop")}},
+		"a value that is not known":     {prod: from + child("./apps/eu", "${replicas}"), wantNote: []string{left, fmt.Sprintf(unknown, "default")}},
+		"a namespace that is not known": {prod: from + child("./apps/eu", "three"), wantFindings: []string{fmt.Sprintf(wrong, "default")}, wantNote: []string{left}},
+		"a path with a variable":        {prod: prod("replicas: three, TENANT: shop, CLUSTER: eu") + child("./apps/${CLUSTER}", "${replicas}"), wantFindings: []string{fmt.Sprintf(wrong, "shop")}},
+		"a path with an empty variable": {prod: prod("replicas: three, TENANT: shop, CLUSTER: ''") + child("./apps/eu/${CLUSTER}", "${replicas}"), wantFindings: []string{fmt.Sprintf(wrong, "shop")}},
+		"one more between": {
+			prod:  prod("replicas: three, tenant: shop") + follower("infra", "./infra", "flux-system", "  postBuild: {substitute: {replicas: '${replicas}', TENANT: '${tenant}'}}\n"),
+			infra: child("./apps/eu", "${replicas}"), wantFindings: []string{fmt.Sprintf(wrong, "shop")},
+		},
+		"those that build each other": {
+			prod:  prod("replicas: three, tenant: shop") + follower("infra", "./infra", "flux-system", "  postBuild: {substitute: {replicas: '${replicas}', TENANT: '${tenant}'}}\n"),
+			infra: child("./apps/eu", "${replicas}") + follower("again", "./clusters/prod", "flux-system", "  postBuild: {substitute: {replicas: three, tenant: shop}}\n"), wantFindings: []string{fmt.Sprintf(wrong, "shop")},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			root := treeOf(t, map[string]string{
+				"clusters/prod/flux.yaml": tc.prod,
+				"infra/flux.yaml":         tc.infra + "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: c}\n",
+				"apps/eu/d.yaml":          "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: web}\nspec: {replicas: '${REPLICAS}'}\n",
+			})
+			commit(t, root)
+			for _, order := range [][]string{{"clusters/prod", "infra", "apps/eu"}, {"apps/eu", "infra", "clusters/prod"}, {"infra", "apps/eu", "clusters/prod"}} {
+				var paths, findings, notes []string
+				for _, path := range order {
+					paths = append(paths, filepath.Join(root, path))
+				}
+				report := reported(t, paths...)
+				for _, f := range report.Findings {
+					findings = append(findings, f.Object+": "+f.Message)
+				}
+				for _, n := range report.Notes {
+					notes = append(notes, n.Message)
+				}
+				if diff := cmp.Diff([][]string{tc.wantFindings, tc.wantNote}, [][]string{findings, notes}); diff != "" {
+					t.Errorf("%v: findings and notes (-want +got):\n%s", order, diff)
+				}
+				if against := reported(t, append(paths, "--against=HEAD")...); against.Unchanged != len(tc.wantFindings) || len(against.Findings) > 0 {
+					t.Errorf("%v against the same: %d unchanged and %+v, want %d and none", order, against.Unchanged, against.Findings, len(tc.wantFindings))
+				}
 			}
 		})
 	}

@@ -2,6 +2,7 @@ package render
 
 import (
 	"cmp"
+	"slices"
 	"strings"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -24,7 +25,7 @@ type FluxKustomization struct {
 	// render applies, as "spec.patches".
 	Others []string
 	// substitutes is true where it replaces variables: by values, which win, and by
-	// those of ConfigMaps and Secrets where open is true. Where always is false, it
+	// others that are not known where open is true. Where always is false, it
 	// does so only if it has any.
 	substitutes, open, always bool
 	values                    map[string]string
@@ -85,15 +86,28 @@ func (k *FluxKustomization) qualified(namespace, name string) string {
 	return cmp.Or(namespace, k.Namespace) + "/" + name
 }
 
-// FluxKustomizations are those among the objects, in their order.
+// FluxKustomizations are those among the objects, in their order. A value that has one
+// of Object.Variables is as little known as that.
 func (r *Result) FluxKustomizations() []FluxKustomization {
 	var out []FluxKustomization
 	for _, object := range r.Objects {
 		if IsFluxKustomization(object.Object) {
-			out = append(out, ReadFluxKustomization(object.Object, object.Origin))
+			k := ReadFluxKustomization(object.Object, object.Origin)
+			k.forget(object.Variables)
+			out = append(out, k)
 		}
 	}
 	return out
+}
+
+// forget the values that have one of some variables.
+func (k *FluxKustomization) forget(variables []string) {
+	for name, value := range k.values {
+		if slices.ContainsFunc(variablesIn(value), func(used string) bool { return slices.Contains(variables, used) }) {
+			delete(k.values, name)
+			k.open = true
+		}
+	}
 }
 
 // OwnSources are the sources, of the Kustomizations that the render of a path has, that
@@ -109,15 +123,28 @@ func OwnSources(in string, all []FluxKustomization) map[string]bool {
 	return own
 }
 
-// Fields that are set, as those of the Kustomization's spec.
-func (o Overrides) Fields() []string {
+// LeftOut are the fields that are set, and not as they were applied, as those of the
+// Kustomization's spec.
+func (o Overrides) LeftOut(applied Overrides) []string {
 	var out []string
-	for _, field := range []struct{ name, value string }{
-		{"spec.targetNamespace", o.Namespace}, {"spec.namePrefix", o.NamePrefix}, {"spec.nameSuffix", o.NameSuffix},
+	for _, field := range []struct{ name, value, applied string }{
+		{"spec.targetNamespace", o.Namespace, applied.Namespace},
+		{"spec.namePrefix", o.NamePrefix, applied.NamePrefix},
+		{"spec.nameSuffix", o.NameSuffix, applied.NameSuffix},
 	} {
-		if field.value != "" {
+		if field.value != "" && field.value != field.applied {
 			out = append(out, field.name)
 		}
 	}
 	return out
+}
+
+// Known are those without a variable of Flux.
+func (o Overrides) Known() Overrides {
+	for _, value := range []*string{&o.Namespace, &o.NamePrefix, &o.NameSuffix} {
+		if strings.Contains(*value, "${") {
+			*value = ""
+		}
+	}
+	return o
 }

@@ -23,6 +23,16 @@ const maxSubstitution = 1 << 32
 // variable is the beginning of what Flux substitutes.
 func variable() *regexp.Regexp { return regexp.MustCompile(`\$\{#?([_a-zA-Z][_a-zA-Z0-9]*)`) }
 
+// variablesIn are those of a text; sorted.
+func variablesIn(text string) []string {
+	var names []string
+	for _, found := range variable().FindAllStringSubmatch(text, -1) {
+		names = append(names, found[1])
+	}
+	slices.Sort(names)
+	return slices.Compact(names)
+}
+
 // Substitute does with the variables of the objects what the Flux Kustomizations do
 // that build the path that was rendered. A variable whose value is not in Git stays,
 // and is in Object.Variables: all of them where no Kustomization of that path is
@@ -88,11 +98,7 @@ func (s substitution) apply(object *Object) error {
 		return nil
 	}
 	if !s.evaluates || s.costs(text) {
-		for _, found := range variable().FindAllStringSubmatch(text, -1) {
-			object.Variables = append(object.Variables, found[1])
-		}
-		slices.Sort(object.Variables)
-		object.Variables = slices.Compact(object.Variables)
+		object.Variables = variablesIn(text)
 		return nil
 	}
 	text, object.Variables, err = s.evaluate(text)
