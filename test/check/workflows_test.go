@@ -4,6 +4,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"strings"
 	"testing"
 )
 
@@ -36,5 +37,39 @@ func TestActionsArePinnedToOneCommitEach(t *testing.T) {
 	}
 	if len(files) < 2 || len(at) < 4 {
 		t.Errorf("%d workflows with %d actions, want 2 and 4 at least", len(files), len(at))
+	}
+}
+
+// Without the slash a pattern matches files, too, such as a README, and one that cannot
+// be rendered stops the check.
+func TestPatternsOfPathsMatchFoldersOnly(t *testing.T) {
+	t.Parallel()
+	var files []string
+	for _, pattern := range []string{"README.md", "docs/*.md", "docs/*/*.md", ".github/workflows/*.yaml", "controller/cmd/mainstay/*.go"} {
+		found, err := filepath.Glob(filepath.Join(root, pattern))
+		if err != nil {
+			t.Fatal(err)
+		}
+		files = append(files, found...)
+	}
+	command, patterns := regexp.MustCompile(`mainstay check .*`), 0
+	for _, file := range files {
+		content, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, line := range command.FindAllString(string(content), -1) {
+			for _, path := range strings.Fields(line) {
+				if !strings.Contains(path, "/*") {
+					continue
+				}
+				if patterns++; !strings.HasSuffix(path, "/") {
+					t.Errorf("%s: %q of %q does not end in a slash", file, path, line)
+				}
+			}
+		}
+	}
+	if patterns < 7 {
+		t.Errorf("%d patterns, want those of two workflows and of the help, 7 at least", patterns)
 	}
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"path/filepath"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -49,7 +48,7 @@ would stop. No cluster is needed, nor asked without --cluster.
 It exits with 0 when there is no finding at or above --fail-on, with 1 when
 there is one, and with 2 when it could not check.`,
 		Example: `  mainstay check clusters/production
-  mainstay check clusters/* --against origin/main -o github
+  mainstay check clusters/*/ --against origin/main -o github
   mainstay check clusters/production --distribution gotk-components.yaml --rules ./rules`,
 		Args: cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -121,9 +120,9 @@ func checkAll(ctx context.Context, paths []string, opts checkOptions) (*check.Re
 	}
 	var after, lived []*check.Report
 	for _, path := range all {
-		report, err := checker.Check(ctx, path.inside, path.result)
+		report, err := checker.Check(ctx, path.result.Path, path.result)
 		if err != nil {
-			return nil, fmt.Errorf("check %s: %w", path.inside, err)
+			return nil, fmt.Errorf("check %s: %w", path.result.Path, err)
 		}
 		after = append(after, report)
 		if cluster != nil {
@@ -173,8 +172,6 @@ func renderAll(ctx context.Context, paths []string, opts render.Options) ([]rend
 // rendered is a path that was rendered.
 type rendered struct {
 	result *render.Result
-	// inside is the path in the root of its tree, with slashes.
-	inside string
 	opts   render.Options
 }
 
@@ -184,18 +181,7 @@ func renderOne(ctx context.Context, opts render.Options) (rendered, error) {
 	if err != nil {
 		return rendered{}, err
 	}
-	var inside string
-	at, err := filepath.Abs(opts.Path)
-	if err == nil {
-		at, err = filepath.EvalSymlinks(at)
-	}
-	if err == nil {
-		inside, err = filepath.Rel(result.Root, at)
-	}
-	if err != nil {
-		return rendered{}, fmt.Errorf("find %s in %s: %w", opts.Path, result.Root, err)
-	}
-	return rendered{result, filepath.ToSlash(inside), opts}, nil
+	return rendered{result, opts}, nil
 }
 
 // rulesOf reads the rules and Lifelines that --rules names.

@@ -41,15 +41,15 @@ func (b *baseline) check(ctx context.Context, paths []rendered) (*check.Report, 
 			return nil, err
 		}
 		opts := b.opts.render
-		opts.Path, opts.Root = filepath.Join(tree.dir, filepath.FromSlash(path.inside)), tree.dir
+		opts.Path, opts.Root = filepath.Join(tree.dir, filepath.FromSlash(path.result.Path)), tree.dir
 		opts.Distribution = tree.distribution
 		if _, err := os.Lstat(opts.Path); errors.Is(err, fs.ErrNotExist) {
-			b.note(path.inside, fmt.Sprintf("%s is not there in %s, so all of it is new", path.inside, b.opts.against))
+			b.note(path.result.Path, fmt.Sprintf("%s is not there in %s, so all of it is new", path.result.Path, b.opts.against))
 			continue
 		}
 		old, err := renderOne(ctx, opts)
 		if err != nil {
-			b.failed(path.inside, err)
+			b.failed(path.result.Path, err)
 			continue
 		}
 		all, checkers = append(all, old), append(checkers, tree.checker)
@@ -58,7 +58,7 @@ func (b *baseline) check(ctx context.Context, paths []rendered) (*check.Report, 
 	for _, i := range builtInOrder(all) {
 		report, err := checkOld(ctx, checkers[i], &all[i], all)
 		if err != nil {
-			b.failed(all[i].inside, err)
+			b.failed(all[i].result.Path, err)
 			continue
 		}
 		reports = append(reports, report)
@@ -71,7 +71,7 @@ func checkOld(ctx context.Context, checker *check.Checker, path *rendered, all [
 	if err := applied(ctx, path, all); err != nil {
 		return nil, err
 	}
-	return checker.Check(ctx, path.inside, path.result)
+	return checker.Check(ctx, path.result.Path, path.result)
 }
 
 func (b *baseline) failed(inside string, err error) {

@@ -45,7 +45,7 @@ func (o *clusterOptions) connect() (check.Live, error) {
 
 // onCluster checks what a path's rules would newly report in the cluster.
 func onCluster(ctx context.Context, checker *check.Checker, cluster check.Live, path rendered) (*check.Report, error) {
-	report, err := checker.Cluster(ctx, path.inside, path.result, cluster)
+	report, err := checker.Cluster(ctx, path.result.Path, path.result, cluster)
 	if err != nil {
 		return nil, fmt.Errorf("--cluster: %w", err)
 	}

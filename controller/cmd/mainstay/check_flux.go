@@ -21,9 +21,9 @@ func buildersOf(path rendered, all []rendered) []render.FluxKustomization {
 			continue
 		}
 		found := other.result.FluxKustomizations()
-		sources := render.OwnSources(other.inside, found)
+		sources := render.OwnSources(other.result.Path, found)
 		for _, k := range found {
-			if k.Path != path.inside {
+			if k.Path != path.result.Path {
 				continue
 			}
 			by = append(by, k)
@@ -83,7 +83,7 @@ func builders(all []rendered) [][]bool {
 	for i, path := range all {
 		for _, k := range path.result.FluxKustomizations() {
 			for j, other := range all {
-				by[j][i] = by[j][i] || other.result.Root == path.result.Root && mayBuild(k, other.inside)
+				by[j][i] = by[j][i] || other.result.Root == path.result.Root && mayBuild(k, other.result.Path)
 			}
 		}
 	}
@@ -130,7 +130,7 @@ const (
 func fluxNotes(all []rendered) []check.Note {
 	checked := map[[2]string]rendered{}
 	for _, path := range all {
-		checked[[2]string{path.result.Root, path.inside}] = path
+		checked[[2]string{path.result.Root, path.result.Path}] = path
 	}
 	var notes []check.Note
 	for _, path := range all {
@@ -138,7 +138,7 @@ func fluxNotes(all []rendered) []check.Note {
 			name := k.Namespace + "/" + k.Name
 			note := check.Note{
 				Object: k.APIVersion + "/Kustomization " + name,
-				Path:   k.Origin.Path, Line: k.Origin.Line, In: path.inside,
+				Path:   k.Origin.Path, Line: k.Origin.Line, In: path.result.Path,
 			}
 			built, known := checked[[2]string{path.result.Root, k.Path}]
 			fields := leftOut(k, built)

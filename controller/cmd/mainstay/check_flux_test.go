@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"github.com/mainstay-dev/mainstay/controller/internal/check"
 )
@@ -122,6 +123,27 @@ func TestWhatFluxKustomizationsBuild(t *testing.T) {
 				t.Errorf("findings and notes (-want +got):\n%s", diff)
 			}
 		})
+	}
+}
+
+// The file of a kustomization stands for its folder.
+func TestFileOfAKustomizationAsPath(t *testing.T) {
+	t.Parallel()
+	root := treeOf(t, map[string]string{
+		"clusters/prod/flux.yaml": follower("apps", "./apps", "flux-system", "  targetNamespace: shop\n  images: [{name: web, newTag: v2}]\n  postBuild: {substitute: {REPLICAS: two}}\n"),
+		"apps/kustomization.yaml": "resources: [d.yaml]\n",
+		"apps/d.yaml":             "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: web}\nspec: {replicas: '${REPLICAS}'}\n",
+	})
+	commit(t, root)
+	for _, more := range [][]string{nil, {"--against=HEAD"}} {
+		folder := reported(t, append(more, filepath.Join(root, "clusters/prod"), filepath.Join(root, "apps"))...)
+		file := reported(t, append(more, filepath.Join(root, "clusters/prod"), filepath.Join(root, "apps/kustomization.yaml"))...)
+		if diff := cmp.Diff(folder, file, cmpopts.IgnoreUnexported(check.Report{})); diff != "" {
+			t.Errorf("%v: report (-folder +file):\n%s", more, diff)
+		}
+		if len(folder.Findings)+folder.Unchanged != 1 || len(folder.Notes) != 1 {
+			t.Errorf("%v: %+v, want one finding and one note", more, folder)
+		}
 	}
 }
 

@@ -4,10 +4,8 @@ import (
 	"fmt"
 	"path"
 	"regexp"
-	"slices"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"sigs.k8s.io/kustomize/api/konfig"
 	"sigs.k8s.io/kustomize/api/krusty"
 	"sigs.k8s.io/kustomize/api/resmap"
 	"sigs.k8s.io/kustomize/api/resource"
@@ -25,9 +23,6 @@ type built struct {
 func (w *walk) build(start string) (*built, error) {
 	dir := start
 	if w.tree.root != "" {
-		if slices.Contains(konfig.RecognizedKustomizationFileNames(), path.Base(start)) && !w.tree.isDir(start) {
-			dir = path.Dir(start)
-		}
 		var file string
 		var err error
 		if w.tree.isDir(dir) {

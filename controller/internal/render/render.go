@@ -102,6 +102,9 @@ type Patch struct {
 type Result struct {
 	// Root of the tree: an absolute path that every Origin.Path is relative to.
 	Root string
+	// Path that was rendered, relative to the root, with slashes: "." for the root,
+	// and of a kustomization's file its folder.
+	Path string
 	// Objects in kustomize's order, followed by those of each FluxInstance.
 	Objects []Object
 	// Patches in the order in which they are applied. A kustomization that is
@@ -113,8 +116,9 @@ type Result struct {
 
 // Options of Render.
 type Options struct {
-	// Path of a folder with a kustomization, of a folder of plain manifests
-	// (of which all are taken that Flux would fetch), or of one manifest.
+	// Path of a folder with a kustomization, which the kustomization's file stands
+	// for, too, of a folder of plain manifests (of which all are taken that Flux
+	// would fetch), or of one manifest.
 	Path string
 	// Root that no file may be outside of. Empty: the root of the Git
 	// repository that holds Path, else Path.
@@ -189,7 +193,7 @@ func Render(ctx context.Context, opts Options) (*Result, error) {
 	if err != nil {
 		return nil, err
 	}
-	result := &Result{Root: tree.root, Objects: built.objects, Patches: built.patches, Symlinks: tree.links}
+	result := &Result{Root: tree.root, Path: tree.start, Objects: built.objects, Patches: built.patches, Symlinks: tree.links}
 	if err := addInstances(ctx, result, built, opts); err != nil {
 		return nil, err
 	}

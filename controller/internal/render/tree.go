@@ -69,6 +69,9 @@ func openTree(start, root string, limits Limits) (*tree, error) {
 	top := abs
 	if !info.IsDir() {
 		top = filepath.Dir(abs)
+		if slices.Contains(konfig.RecognizedKustomizationFileNames(), filepath.Base(abs)) {
+			abs = top // it stands for its folder
+		}
 	}
 	if root == "" {
 		root = gitRoot(top)
