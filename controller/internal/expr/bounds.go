@@ -31,14 +31,23 @@ const (
 	maxWork = 200_000
 	// maxPattern is how many instructions a regular expression may be compiled to, about.
 	maxPattern = 10_000
+
+	// maxTotalSize is how many nodes the expressions of a rule may have together, with their
+	// macros expanded. Without optMap and optFlatMap a text has one for each byte at most.
+	maxTotalSize = MaxText
+	// maxTotalPattern is how many instructions its regular expressions may be compiled to
+	// together, about.
+	maxTotalPattern = 30_000
 )
 
 // MaxText is how long the expressions of a rule may be together, in bytes. Compiled they take
-// up to 4 MiB of memory in each replica.
+// up to 12 MiB of memory in each replica: 14 KiB for each of 256, 150 bytes for each node and
+// 260 for the name of a field, and 40 for each instruction of a regular expression.
 const MaxText = 32 << 10
 
-// bounded says what is wrong with a text that would take too much to compile. It is
-// parsed without macros for that, which takes no more than its text.
+// bounded says what is wrong with a text that would take too much to compile, by itself or
+// beside those before it. It is parsed without macros for that, which takes no more than its
+// text.
 func (w *compilation) bounded(at place, text string) *Error {
 	parsed, issues := w.plain.Parse(text)
 	if issues.Err() != nil {
@@ -56,12 +65,16 @@ func (w *compilation) bounded(at place, text string) *Error {
 		return at.mistake(Invalid, text, fmt.Sprintf("takes too much to compile: it has %d parts, and lists, maps and optional values that are %d deep, %d of them maps with computed keys",
 			size.nodes, size.depth, size.computedKeys))
 	}
+	if w.nodes += size.nodes; w.nodes > maxTotalSize {
+		w.full = true
+		return at.mistake(Invalid, text, fmt.Sprintf("is too large beside those before it: with optMap and optFlatMap expanded, as each has what it is called on twice, the expressions of a rule may have %d parts together", maxTotalSize))
+	}
 	return nil
 }
 
-// patterns refuses a regular expression that stands in an expression and would take too much
-// memory: its repeats multiply.
-func patterns(expression *ast.AST) (id int64, refused bool) {
+// patterns refuses regular expressions that stand in an expression and would take too much
+// memory, by themselves or beside those before it: their repeats multiply.
+func (w *compilation) patterns(expression *ast.AST) (id int64, why string) {
 	ast.PreOrderVisit(expression.Expr(), ast.NewExprVisitor(func(e ast.Expr) {
 		if e.Kind() != ast.CallKind {
 			return
@@ -83,18 +96,30 @@ func patterns(expression *ast.AST) (id int64, refused bool) {
 		if !isText {
 			return
 		}
-		// One that is none is a mistake of its own.
-		if parsed, err := syntax.Parse(pattern, syntax.Perl); err == nil && patternSize(parsed) > maxPattern {
-			id, refused = e.ID(), true
+		parsed, err := syntax.Parse(pattern, syntax.Perl)
+		if err != nil || w.full {
+			return // one that is none is a mistake of its own
+		}
+		size := patternSize(parsed)
+		if size > maxPattern {
+			id, why = e.ID(), fmt.Sprintf("the regular expression is too large: with its repeats it has more than %d parts", maxPattern)
+			return
+		}
+		if w.instructions += size; w.instructions > maxTotalPattern {
+			w.full = true
+			id, why = e.ID(), fmt.Sprintf("the regular expression is too large beside those before it: with their repeats those of a rule may have %d parts together", maxTotalPattern)
 		}
 	}))
-	return id, refused
+	return id, why
 }
 
 func patternSize(r *syntax.Regexp) int {
 	size := 1
-	if r.Op == syntax.OpLiteral {
+	switch r.Op {
+	case syntax.OpLiteral:
 		size = len(r.Rune)
+	case syntax.OpCharClass:
+		size += len(r.Rune) / runesOfInstruction
 	}
 	for _, sub := range r.Sub {
 		size = plus(size, patternSize(sub))
@@ -104,6 +129,9 @@ func patternSize(r *syntax.Regexp) int {
 	}
 	return size
 }
+
+// runesOfInstruction are as large as an instruction. \pL has 1,300: from which letter to which.
+const runesOfInstruction = 10
 
 // size of an expression once its macros are expanded, and of the type that it may have.
 type size struct{ nodes, computedKeys, depth int }
@@ -129,6 +157,7 @@ func sizeOf(e ast.Expr) size {
 		out.within(sizeOf(e.AsSelect().Operand()))
 	case ast.CallKind:
 		call := e.AsCall()
+		out.nodes += madeBy(call)
 		add := out.beside
 		if call.IsMemberFunction() {
 			// The arguments of a macro see what it is called on.
@@ -170,6 +199,32 @@ func sizeOf(e ast.Expr) size {
 	case ast.ComprehensionKind, ast.IdentKind, ast.LiteralKind, ast.UnspecifiedExprKind:
 	}
 	return out
+}
+
+// madeBy is how many nodes more than its text an expanded macro has, beside what it copies: of
+// those with two forms it is the larger number. Others than macros have none.
+func madeBy(call ast.CallExpr) int {
+	if !call.IsMemberFunction() {
+		if call.FunctionName() == selectorMatchesName {
+			return 2
+		}
+		return 0
+	}
+	switch call.FunctionName() {
+	case "optMap":
+		return 7
+	case "optFlatMap", "exists", "transformList", "transformMap":
+		return 6
+	case "all", "transformMapEntry":
+		return 5
+	case "exists_one", "existsOne":
+		return 9
+	case "filter":
+		return 8
+	case "map":
+		return 1 + 2*len(call.Args()) // two or three
+	}
+	return 0
 }
 
 // typeSize is how many parts a type has.

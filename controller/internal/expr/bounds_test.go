@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+
+	"github.com/google/cel-go/common/ast"
 )
 
 // Without these bounds each of the rules takes the process that compiles or evaluates it,
@@ -113,6 +115,93 @@ func TestExpressionsThatWouldTakeTheProcess(t *testing.T) {
 				t.Errorf("got %v, want %q in it", errs, tc.want)
 			}
 		})
+	}
+}
+
+// TestExpressionsThatWouldTakeTheProcessTogether has each of the expressions be within the
+// bounds of one.
+func TestExpressionsThatWouldTakeTheProcessTogether(t *testing.T) {
+	t.Parallel()
+	list := "optional.of([1" + strings.Repeat(",1", 2000) + "])"
+	doubled := list + ".optMap(x,x).optMap(x,x).hasValue()"
+	pattern := "object.a.matches('(?:aaaaaaaaaa){900}')"
+	classes := "object.a.matches('" + strings.Repeat(`\\pL`, 70) + "')"
+	const (
+		tooLarge = "is too large beside those before it: with optMap and optFlatMap expanded, as each has what it is called on twice, the expressions of a rule may have 32768 parts together"
+		patterns = "the regular expression is too large beside those before it: with their repeats those of a rule may have 30000 parts together"
+	)
+	tests := map[string]struct {
+		source      *Source
+		field, want string
+	}{
+		"in validations": {source(doubled, doubled, doubled, doubled, doubled, doubled), "validations[4].expression", tooLarge},
+		"in all lists": {
+			source("true", doubled).saying(doubled+" ? 'a' : 'b'").when("a", doubled).when("b", doubled).with("v", doubled),
+			"validations[1].messageExpression", tooLarge,
+		},
+		"regular expressions":            {source(pattern, pattern, pattern, pattern, pattern), "validations[3].expression", patterns},
+		"regular expressions in one":     {source("true", pattern+strings.Repeat(" || "+pattern, 5)), "validations[1].expression", patterns},
+		"regular expressions of classes": {source(classes, classes, classes, classes, classes), "validations[3].expression", patterns},
+	}
+	for name, tc := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			if tc.source.Len() > MaxText {
+				t.Fatalf("the text has %d bytes", tc.source.Len())
+			}
+			_, errs := newCompiler(t).Compile(tc.source)
+			if len(errs) != 1 || errs[0].Path() != tc.field || errs[0].Message != tc.want {
+				t.Errorf("got %.300s, want %s: %s", errs.Error(), tc.field, tc.want)
+			}
+		})
+	}
+}
+
+// TestSizeWithMacrosExpanded compares the size that is worked out beforehand with what there
+// is when macros are expanded. A text that copies nothing has no more nodes than bytes.
+func TestSizeWithMacrosExpanded(t *testing.T) {
+	t.Parallel()
+	c := newCompiler(t)
+	for text, copies := range map[string]bool{
+		"a+a+a+a == a ? a : !a":                                               false,
+		"[a,a,a,{a:a}].size() < -a":                                           false,
+		"a.b.c[a].?d[?a].e":                                                   false,
+		"a.map(a,a).map(a,a,a).filter(a,a)":                                   false,
+		"a.all(a,a).exists(a,a)":                                              false,
+		"a.exists_one(a,a).exists_one(a,a)":                                   false,
+		"a.all(a,b,a).exists(a,b,a)":                                          false,
+		"a.exists_one(a,b,a).existsOne(a,b,a)":                                false,
+		"a.transformList(a,b,a)":                                              false,
+		"a.transformList(a,b,a,a)":                                            false,
+		"a.transformMap(a,b,a)":                                               false,
+		"a.transformMap(a,b,a,a)":                                             false,
+		"a.transformMapEntry(a,b,{a:a})":                                      false,
+		"a.transformMapEntry(a,b,a,{a:a})":                                    false,
+		"has(a.b) && selectorMatches(a.b,a.c)":                                false,
+		"a.optMap(a,a)":                                                       false, // what it copies is short
+		"a.optFlatMap(a,a)":                                                   false,
+		"a.b.map(a,a).optMap(a,a.c+a.d)":                                      true,
+		"a.b.map(a,a).optFlatMap(a,a.c+a.d)":                                  true,
+		"a" + strings.Repeat(".optMap(a,a)", 11):                              true,
+		"a" + strings.Repeat(".optMap(a,a).optFlatMap(a,a.optMap(a,a.b))", 4): true,
+	} {
+		plain, issues := c.plain.Parse(text)
+		if issues.Err() != nil {
+			t.Fatal(issues.Err())
+		}
+		expanded, issues := c.matchEnvs.full.Parse(text)
+		if issues.Err() != nil {
+			t.Fatal(issues.Err())
+		}
+		nodes := 0
+		ast.PreOrderVisit(expanded.NativeRep().Expr(), ast.NewExprVisitor(func(ast.Expr) { nodes++ }))
+		got := sizeOf(plain.NativeRep().Expr()).nodes
+		if got < nodes || got > nodes+nodes/8+3 {
+			t.Errorf("%s: has %d nodes, estimated %d", text, nodes, got)
+		}
+		if !copies && got > len(text) {
+			t.Errorf("%s: has %d bytes, and %d nodes are estimated", text, len(text), got)
+		}
 	}
 }
 

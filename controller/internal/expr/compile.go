@@ -58,6 +58,12 @@ type compilation struct {
 	variablesType       *apiservercel.DeclType
 	reads               *reads
 	errs                Errors
+
+	// nodes and instructions are those of all expressions so far, and of their regular
+	// expressions. full says that either has more than a rule may: what follows is not
+	// looked at.
+	nodes, instructions int
+	full                bool
 }
 
 func (c *Compiler) compile(source *Source) (*Program, Errors) {
@@ -180,6 +186,9 @@ func (w *compilation) expression(envs environments, at place, text string) (step
 		w.fail(at.mistake(Required, text, "must be given"))
 		return step{}, nil
 	}
+	if w.full {
+		return step{}, nil
+	}
 	if mistake := w.bounded(at, text); mistake != nil {
 		w.fail(mistake)
 		return step{}, nil
@@ -230,8 +239,8 @@ func (w *compilation) follow(at place, text string, checked *cel.Ast) *Error {
 		mistake.Line, mistake.Column = location.Line(), location.Column()+1
 		return mistake
 	}
-	if id, refused := patterns(native); refused {
-		return mistakeAt(id, fmt.Sprintf("the regular expression is too large: with its repeats it has more than %d parts", maxPattern))
+	if id, why := w.patterns(native); why != "" {
+		return mistakeAt(id, why)
 	}
 	if w.source.NoRightsOfOthers && len(w.reads.rightsUses) > 0 {
 		return mistakeAt(w.reads.rightsUses[0], rightsOfOthers)
