@@ -64,9 +64,11 @@ type compilation struct {
 	// looked at.
 	nodes, instructions int
 	full                bool
+	// programs is how many were planned.
+	programs int
 }
 
-func (c *Compiler) compile(source *Source) (*Program, Errors) {
+func (c *Compiler) compile(source *Source) compiled {
 	work := &compilation{
 		source:        source,
 		plain:         c.plain,
@@ -81,14 +83,14 @@ func (c *Compiler) compile(source *Source) (*Program, Errors) {
 	work.ruleEnvs, err = work.matchEnvs.forRule(work.variablesType, newRefsType(source.Refs))
 	if err != nil {
 		at := place{list: "references", field: "name"}
-		return nil, Errors{at.mistake(Invalid, strings.Join(source.Refs, ", "), err.Error())}
+		return wrong(Errors{at.mistake(Invalid, strings.Join(source.Refs, ", "), err.Error())})
 	}
 	program := &Program{}
 	program.conditions = work.matchConditions(source)
 	program.variables = work.variables(source)
 	program.validations, program.messages = work.validations(source)
 	if len(work.errs) > 0 {
-		return nil, work.errs
+		return wrong(work.errs)
 	}
 	names := make([]string, 0, len(program.variables))
 	for i := range program.variables {
@@ -104,7 +106,19 @@ func (c *Compiler) compile(source *Source) (*Program, Errors) {
 	for name, n := range work.reads.refs {
 		program.refs[name] = Mask{root: n}
 	}
-	return program, nil
+	return compiled{
+		program: program,
+		weight:  work.programs*expressionWeight + work.nodes*nodeWeight + work.instructions*instructionWeight,
+	}
+}
+
+// wrong is what becomes of a source with mistakes.
+func wrong(errs Errors) compiled {
+	weight := 0
+	for _, one := range errs {
+		weight += len(one.Value) + len(one.Message) + errorWeight
+	}
+	return compiled{errs: errs, weight: weight}
 }
 
 func (w *compilation) matchConditions(source *Source) []step {
@@ -222,6 +236,7 @@ func (w *compilation) expression(envs environments, at place, text string) (step
 		w.fail(at.mistake(Invalid, text, oneLine("program instantiation failed: "+err.Error())))
 		return step{}, nil
 	}
+	w.programs++
 	return step{program: program}, checked
 }
 

@@ -5,7 +5,6 @@ import (
 	"sync/atomic"
 
 	"github.com/google/cel-go/cel"
-	lru "github.com/hashicorp/golang-lru/v2"
 )
 
 // Compiler compiles sources and remembers the last ones, mistakes included. It
@@ -18,14 +17,17 @@ type Compiler struct {
 	// plain parses as it does, and expands no macro.
 	plain *cel.Env
 	// cache is nil where nothing is remembered.
-	cache *lru.Cache[string, compiled]
+	cache *cache
 
-	hits, misses, evictions atomic.Uint64
+	hits, misses atomic.Uint64
 }
 
+// compiled is what became of a source.
 type compiled struct {
 	program *Program
 	errs    Errors
+	// weight is about what it takes of memory, in bytes.
+	weight int
 }
 
 // Stats of a Compiler's cache since it was made.
@@ -35,8 +37,8 @@ type Stats struct {
 	Entries int
 }
 
-// NewCompiler returns a Compiler that remembers up to entries texts. It fails
-// where entries is not positive.
+// NewCompiler returns a Compiler that remembers up to entries texts, as long as they take no
+// more than 32 KiB of memory for each, on average. It fails where entries is not positive.
 func NewCompiler(entries int) (*Compiler, error) {
 	c := &Compiler{base: apiServerEnvironments().StoredExpressionsEnv()}
 	var err error
@@ -49,9 +51,8 @@ func NewCompiler(entries int) (*Compiler, error) {
 	if c.plain, err = c.matchEnvs.full.Extend(cel.ClearMacros()); err != nil {
 		return nil, fmt.Errorf("leaving the macros out of the CEL environment: %w", err)
 	}
-	c.cache, err = lru.NewWithEvict(entries, func(string, compiled) { c.evictions.Add(1) })
-	if err != nil {
-		return nil, fmt.Errorf("making a cache of %d compiled texts: %w", entries, err)
+	if c.cache, err = newCache(entries); err != nil {
+		return nil, err
 	}
 	return c, nil
 }
@@ -65,17 +66,18 @@ func (c *Compiler) WithoutCache() *Compiler {
 // Compile returns the program of a source, or everything that is wrong with it.
 func (c *Compiler) Compile(source *Source) (*Program, Errors) {
 	if c.cache == nil {
-		return c.compile(source)
+		made := c.compile(source)
+		return made.program, made.errs
 	}
 	key := source.key()
-	if found, ok := c.cache.Get(key); ok {
+	if found, ok := c.cache.get(key); ok {
 		c.hits.Add(1)
 		return found.program, found.errs
 	}
 	c.misses.Add(1)
-	program, errs := c.compile(source)
-	c.cache.Add(key, compiled{program: program, errs: errs})
-	return program, errs
+	made := c.compile(source)
+	c.cache.add(key, made)
+	return made.program, made.errs
 }
 
 // Stats returns the cache's counters, none without a cache.
@@ -83,10 +85,6 @@ func (c *Compiler) Stats() Stats {
 	if c.cache == nil {
 		return Stats{}
 	}
-	return Stats{
-		Hits:      c.hits.Load(),
-		Misses:    c.misses.Load(),
-		Evictions: c.evictions.Load(),
-		Entries:   c.cache.Len(),
-	}
+	entries, evictions := c.cache.state()
+	return Stats{Hits: c.hits.Load(), Misses: c.misses.Load(), Evictions: evictions, Entries: entries}
 }

@@ -3,6 +3,7 @@ package expr
 import (
 	"fmt"
 	"reflect"
+	"strings"
 	"sync"
 	"testing"
 
@@ -39,6 +40,52 @@ func TestCompilerCache(t *testing.T) {
 	}
 	if _, err := NewCompiler(0); err == nil || err.Error() != "making a cache of 0 compiled texts: must provide a positive size" {
 		t.Errorf("NewCompiler(0): %v", err)
+	}
+}
+
+// TestCompilerCacheIsWeighed has texts that are large by each of what weighs, as those of
+// a rule that is edited again and again are.
+func TestCompilerCacheIsWeighed(t *testing.T) {
+	t.Parallel()
+	texts := map[string]func(i int) *Source{
+		"nodes":               func(i int) *Source { return source(fmt.Sprintf("[%d%s].size() > 1", i, strings.Repeat(",1", 300))) },
+		"expressions":         func(i int) *Source { return source("true", "true", "true", fmt.Sprint(i, " > 1")) },
+		"regular expressions": func(i int) *Source { return source(fmt.Sprintf("object.a.matches('%d(?:aaaaaaaaaa){200}')", i)) },
+		"names":               func(i int) *Source { return source("true").with(strings.Repeat("n", 50_000+i), "true") },
+		"mistakes":            func(i int) *Source { return source(fmt.Sprintf("'%d%s'", i, strings.Repeat("a", 50_000))) },
+	}
+	for name, text := range texts {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			c, err := NewCompiler(10)
+			if err != nil {
+				t.Fatal(err)
+			}
+			const edits = 20
+			for i := range edits {
+				_, _ = c.Compile(text(i))
+				sum := 0
+				for _, one := range c.cache.entries.Values() {
+					sum += one.weight
+				}
+				if c.cache.weight != sum || sum > c.cache.maxWeight || sum < 50_000 {
+					t.Fatalf("text %d: the cache weighs %d, and what is in it %d of %d", i, c.cache.weight, sum, c.cache.maxWeight)
+				}
+			}
+			got := c.Stats()
+			if got.Misses != edits || got.Entries >= 10 || got.Evictions != uint64(edits-got.Entries) {
+				t.Errorf("after %d texts: %+v", edits, got)
+			}
+			_, _ = c.Compile(text(edits - 1))
+			if now := c.Stats(); now.Hits != 1 {
+				t.Error("the last text is not kept")
+			}
+			before := c.cache.weight
+			_, _ = c.Compile(source("true").with(strings.Repeat("n", c.cache.maxWeight), "true"))
+			if now := c.Stats(); now.Entries != got.Entries || c.cache.weight != before {
+				t.Errorf("one that weighs more than all may: %+v, then %+v", got, now)
+			}
+		})
 	}
 }
 

@@ -22,7 +22,7 @@ func RegisterExpressionCache(registry prometheus.Registerer, stats func() CacheS
 		lookups("miss", func(s CacheStats) uint64 { return s.Misses }),
 		prometheus.NewCounterFunc(prometheus.CounterOpts{
 			Name: "mainstay_expression_cache_evictions_total",
-			Help: "Compiled expressions that the cache's bound pushed out.",
+			Help: "Compiled expressions that the cache's bounds pushed out.",
 		}, func() float64 { return float64(stats().Evictions) }),
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 			Name: "mainstay_expression_cache_entries",
