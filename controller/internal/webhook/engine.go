@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"golang.org/x/sync/semaphore"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
@@ -75,6 +76,8 @@ type Engine struct {
 
 	room  *room
 	turns turns
+	// compiling is the turn of the rules that are applied. Nothing else waits for it.
+	compiling *semaphore.Weighted
 }
 
 var _ informer.Handler = (*Engine)(nil)
@@ -99,14 +102,15 @@ type stale struct {
 // NewEngine returns an Engine without rules.
 func NewEngine(objects Objects, compiler *expr.Compiler, clk clock.PassiveClock, m *metrics.Metrics) *Engine {
 	e := &Engine{
-		objects:  objects,
-		compiler: compiler,
-		clock:    clk,
-		metrics:  m,
-		rules:    map[rule.Key]*state{},
-		sources:  map[sourceKey]*source{},
-		wake:     make(chan struct{}, 1),
-		room:     newRoom(bodiesRoom, decodedRoom),
+		objects:   objects,
+		compiler:  compiler,
+		clock:     clk,
+		metrics:   m,
+		rules:     map[rule.Key]*state{},
+		sources:   map[sourceKey]*source{},
+		wake:      make(chan struct{}, 1),
+		room:      newRoom(bodiesRoom, decodedRoom),
+		compiling: semaphore.NewWeighted(1),
 	}
 	e.current.Store(&snapshot{})
 	e.change(func(c *changes) { c.rules = true })

@@ -1,6 +1,7 @@
 package webhook
 
 import (
+	"context"
 	"encoding/json"
 	"net/http"
 	"slices"
@@ -8,6 +9,7 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"golang.org/x/sync/semaphore"
 	admissionv1 "k8s.io/api/admission/v1"
 	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
@@ -35,21 +37,32 @@ const (
 	maxExpression = 8192
 )
 
-// ValidateHandler compiles rules that are applied. It fails open: what it
-// cannot decode is admitted, and the condition of the rule says the rest.
+// ValidateHandler compiles rules that are applied, one at a time: a large one takes a processor
+// for seconds, and nothing ends it before. It fails open: what it cannot decode, or has no turn
+// for, is admitted, and the condition of the rule says the rest.
 func (e *Engine) ValidateHandler() http.Handler {
-	compiler, room := e.compiler.WithoutCache(), newRoom(ruleRoom, ruleRoom)
+	v := &validator{compiler: e.compiler.WithoutCache(), turn: e.compiling}
+	room := newRoom(ruleRoom, ruleRoom)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		var out reply
-		if err := room.within(w, r, time.Now().Add(timeoutOf(r)), func(body []byte) { out = validate(compiler, body) }); err != nil {
+		deadline := time.Now().Add(timeoutOf(r))
+		ctx, cancel := context.WithDeadline(r.Context(), deadline)
+		defer cancel()
+		if err := room.within(w, r, deadline, func(body []byte) { out = v.validate(ctx, body) }); err != nil {
 			out = unread(err)
 		}
 		out.write(w)
 	})
 }
 
-// validate answers one review of a rule.
-func validate(compiler *expr.Compiler, body []byte) reply {
+// validator answers reviews of rules.
+type validator struct {
+	compiler *expr.Compiler
+	turn     *semaphore.Weighted
+}
+
+// validate answers one review of a rule. It waits for its turn until ctx ends.
+func (v *validator) validate(ctx context.Context, body []byte) reply {
 	if decodedSize(body)-int64(len(body)) > maxParts {
 		return refusal(http.StatusRequestEntityTooLarge, "decode the review: it has too many parts for that of a rule")
 	}
@@ -61,37 +74,37 @@ func validate(compiler *expr.Compiler, body []byte) reply {
 		return refusal(http.StatusBadRequest, "decode the review: it has no request, or a uid that is too long")
 	}
 	response := &admissionv1.AdmissionResponse{Allowed: true}
-	if message := mistakesOf(compiler, review.Request); message != "" {
-		response.Allowed = false
-		response.Result = &metav1.Status{
-			Status: metav1.StatusFailure, Reason: metav1.StatusReasonInvalid, Code: http.StatusUnprocessableEntity, Message: message,
+	if key, obj := appliedRule(review.Request); obj != nil {
+		if v.turn.Acquire(ctx, 1) != nil {
+			return refusal(http.StatusServiceUnavailable, "compile the rule: this replica compiles others")
+		}
+		defer v.turn.Release(1)
+		if message := mistakesOf(v.compiler, key, obj); message != "" {
+			response.Allowed = false
+			response.Result = &metav1.Status{
+				Status: metav1.StatusFailure, Reason: metav1.StatusReasonInvalid, Code: http.StatusUnprocessableEntity, Message: message,
+			}
 		}
 	}
 	return admission(review.Request.UID, response)
 }
 
-// mistakesOf says what is wrong with the rule of a request, as its conditions
-// would; empty for nothing, and for what is no rule.
-func mistakesOf(compiler *expr.Compiler, q *admissionv1.AdmissionRequest) (message string) {
-	defer func() {
-		if recover() != nil {
-			message = ""
-		}
-	}()
+// appliedRule is the rule of a request that is to be compiled; nil where there is none. Both
+// kinds have the shape of a ClusterRule.
+func appliedRule(q *admissionv1.AdmissionRequest) (rule.Key, *v1alpha1.ClusterRule) {
 	if q.Operation != admissionv1.Create && q.Operation != admissionv1.Update || q.Kind.Group != v1alpha1.GroupVersion.Group || q.SubResource != "" {
-		return ""
+		return rule.Key{}, nil
 	}
-	// Both kinds have this shape.
 	var obj, old v1alpha1.ClusterRule
 	if json.Unmarshal(q.Object.Raw, &obj) != nil || obj.DeletionTimestamp != nil {
-		return ""
+		return rule.Key{}, nil
 	}
 	// A rule that came to be with mistakes can be taken out, too.
 	if obj.Spec.Suspend || !storable(&obj.Spec) {
-		return ""
+		return rule.Key{}, nil
 	}
 	if q.Operation == admissionv1.Update && json.Unmarshal(q.OldObject.Raw, &old) == nil && equality.Semantic.DeepEqual(old.Spec, obj.Spec) {
-		return ""
+		return rule.Key{}, nil
 	}
 	key := rule.Key{Kind: q.Kind.Kind, Name: obj.Name}
 	switch key.Kind {
@@ -99,8 +112,18 @@ func mistakesOf(compiler *expr.Compiler, q *admissionv1.AdmissionRequest) (messa
 		key.Namespace = q.Namespace
 	case rule.KindClusterRule:
 	default:
-		return ""
+		return rule.Key{}, nil
 	}
+	return key, &obj
+}
+
+// mistakesOf says what is wrong with a rule, as its conditions would; empty for nothing.
+func mistakesOf(compiler *expr.Compiler, key rule.Key, obj *v1alpha1.ClusterRule) (message string) {
+	defer func() {
+		if recover() != nil {
+			message = ""
+		}
+	}()
 	var lines []string
 	compiled, mistakes := rule.Compile(compiler, key, obj.Generation, &obj.Spec)
 	for _, mistake := range mistakes {

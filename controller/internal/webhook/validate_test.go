@@ -5,12 +5,14 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 
 	admissionv1 "k8s.io/api/admission/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 
 	"github.com/mainstay-dev/mainstay/controller/api/v1alpha1"
+	"github.com/mainstay-dev/mainstay/controller/internal/health"
 	"github.com/mainstay-dev/mainstay/controller/internal/policy"
 	"github.com/mainstay-dev/mainstay/test/builders"
 )
@@ -108,5 +110,52 @@ func TestValidate(t *testing.T) {
 	}
 	if stats := f.compiler.Stats(); stats.Misses != 0 || stats.Entries != 0 {
 		t.Errorf("rules that are not stored are kept: %+v", stats)
+	}
+}
+
+// TestRulesThatAreAppliedTakeTurns has a rule that takes long to compile keep others that are
+// applied waiting, for as long as their callers wait, and nobody else.
+func TestRulesThatAreAppliedTakeTurns(t *testing.T) {
+	t.Parallel()
+	inForce := few("everywhere", 0).Obj()
+	f := start(t, newFakeObjects(), inForce)
+	apply := func(query, expression string, suspend bool) (int, *admissionv1.AdmissionResponse) {
+		applied := podRule("a").Validate(expression, "").Obj()
+		applied.Spec.Suspend = suspend
+		body, err := json.Marshal(admissionv1.AdmissionReview{Request: &admissionv1.AdmissionRequest{
+			UID: "u1", Operation: "CREATE", Kind: metav1.GroupVersionKind{Group: "mainstay.dev", Version: "v1alpha1", Kind: "ClusterRule"},
+			Object: runtime.RawExtension{Object: applied},
+		}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return post(t, f.ValidateHandler(), policy.ValidatePath+query, body)
+	}
+
+	if !f.compiling.TryAcquire(1) {
+		t.Fatal("a turn was not given back")
+	}
+	begin := time.Now()
+	if code, _ := apply("?timeout=1s", "refs.pods.size() == 0", false); code != http.StatusServiceUnavailable {
+		t.Errorf("while another one is compiled: HTTP %d", code)
+	}
+	if took := time.Since(begin); took > defaultTimeout/2 {
+		t.Errorf("it waited for %s, and its caller for a second", took)
+	}
+	if code, response := apply("?timeout=30s", "nothing", true); code != http.StatusOK || !response.Allowed {
+		t.Errorf("one that is not compiled: HTTP %d, %+v", code, response)
+	}
+	if code, _ := f.ask(t, health.PathSelfReview+"?timeout=30s", review(t, aPod)); code != http.StatusOK {
+		t.Errorf("what the replica asks itself: HTTP %d", code)
+	}
+	if got := f.says(t, inForce, aPod); !strings.HasPrefix(got, "422 Invalid: ClusterRule everywhere") {
+		t.Errorf("what is judged: %s", got)
+	}
+	f.compiling.Release(1)
+	if code, response := apply("?timeout=30s", "nothing", false); code != http.StatusOK || response.Allowed {
+		t.Errorf("one with a mistake, in its turn: HTTP %d, %+v", code, response)
+	}
+	if code, response := apply("?timeout=30s", "refs.pods.size() == 0", false); code != http.StatusOK || !response.Allowed {
+		t.Errorf("one without, after that: HTTP %d, %+v", code, response)
 	}
 }
