@@ -78,7 +78,7 @@ func bindManagerFlags(fs *pflag.FlagSet, opts *manager.Options) {
 	fs.StringSliceVar(&opts.RecoveryNamespaces, "recovery-namespaces", opts.RecoveryNamespaces, "Namespaces that a rule must never keep from recovering, such as those of the network, the storage and the certificates, beside kube-system, kube-public, kube-node-lease, flux-system, --flux-namespaces and this pod's own. No rule with mode Admission judges their service accounts, but for Flux's, about what is in no namespace.")
 	fs.StringSliceVar(&opts.RecoveryUsers, "recovery-users", opts.RecoveryUsers, "Users that no rule with mode Admission judges on the recovery path, nor about what is in no namespace, beside kube-controller-manager and the like: those of a provider's control plane. One that ends in * is all that begin so: eks:*")
 	fs.DurationVar(&opts.InterventionRetention, "intervention-retention", opts.InterventionRetention, "How long an Intervention is kept.")
-	fs.IntVar(&opts.ExpressionCacheSize, "expression-cache-size", opts.ExpressionCacheSize, "How many rules' compiled expressions are kept, and in how many times 32 KiB of memory.")
+	fs.IntVar(&opts.ExpressionCacheSize, "expression-cache-size", opts.ExpressionCacheSize, "How many rules' compiled expressions are kept, and in how many times 64 KiB of memory.")
 }
 
 func runController(ctx context.Context, kubeconfig string, opts manager.Options) error {

@@ -9,7 +9,7 @@ import (
 
 // entryWeight is what an entry may weigh on average, in bytes. The programs of rules as they are
 // now are held by these, too: what the cache adds are those of former generations.
-const entryWeight = 32 << 10
+const entryWeight = 64 << 10
 
 // What a compiled source takes of memory, about, in bytes. Each program has a table of all
 // functions of its own.

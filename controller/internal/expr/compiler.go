@@ -38,7 +38,7 @@ type Stats struct {
 }
 
 // NewCompiler returns a Compiler that remembers up to entries texts, as long as they take no
-// more than 32 KiB of memory for each, on average. It fails where entries is not positive.
+// more than 64 KiB of memory for each, on average. It fails where entries is not positive.
 func NewCompiler(entries int) (*Compiler, error) {
 	c := &Compiler{base: apiServerEnvironments().StoredExpressionsEnv()}
 	var err error

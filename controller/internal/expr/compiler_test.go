@@ -49,10 +49,10 @@ func TestCompilerCacheIsWeighed(t *testing.T) {
 	t.Parallel()
 	texts := map[string]func(i int) *Source{
 		"nodes":               func(i int) *Source { return source(fmt.Sprintf("[%d%s].size() > 1", i, strings.Repeat(",1", 300))) },
-		"expressions":         func(i int) *Source { return source("true", "true", "true", fmt.Sprint(i, " > 1")) },
+		"expressions":         func(i int) *Source { return source("true", "true", "true", "true", "true", fmt.Sprint(i, " > 1")) },
 		"regular expressions": func(i int) *Source { return source(fmt.Sprintf("object.a.matches('%d(?:aaaaaaaaaa){200}')", i)) },
-		"names":               func(i int) *Source { return source("true").with(strings.Repeat("n", 50_000+i), "true") },
-		"mistakes":            func(i int) *Source { return source(fmt.Sprintf("'%d%s'", i, strings.Repeat("a", 50_000))) },
+		"names":               func(i int) *Source { return source("true").with(strings.Repeat("n", 60_000+i), "true") },
+		"mistakes":            func(i int) *Source { return source(fmt.Sprintf("'%d%s'", i, strings.Repeat("a", 60_000))) },
 	}
 	for name, text := range texts {
 		t.Run(name, func(t *testing.T) {

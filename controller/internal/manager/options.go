@@ -64,7 +64,7 @@ type Options struct {
 	// outlive the hour over which evictions are budgeted.
 	InterventionRetention time.Duration
 
-	// ExpressionCacheSize bounds the compiled rules that are kept, in rules and in 32 KiB of memory.
+	// ExpressionCacheSize bounds the compiled rules that are kept, in rules and in 64 KiB of memory.
 	ExpressionCacheSize int
 
 	// ShutdownTimeout bounds the graceful end.
