@@ -24,6 +24,9 @@ const (
 	// one kind cost one list of it.
 	settlePause = 100 * time.Millisecond
 
+	// restPause is how long a kind is not listed after a list of it was broken off.
+	restPause = time.Second
+
 	// forgetAfter is how long a resource may be missing from what the API server says
 	// before it counts as gone: one that has just started does not know of all
 	// definitions yet, and what is enforced must not end for it. Whether objects can

@@ -70,6 +70,8 @@ type Set struct {
 	// successors list more fields than the watch that they replace once they
 	// are synced: until then what was known goes on being read.
 	successors map[schema.GroupVersionResource]*watch
+	// resting are the resources a list of which was broken off just now.
+	resting map[schema.GroupVersionResource]bool
 }
 
 // New returns a Set that reads nothing before Start is called.
@@ -85,6 +87,7 @@ func New(clients Clients, log logr.Logger) *Set {
 		watches: map[schema.GroupVersionResource]*watch{},
 
 		successors: map[schema.GroupVersionResource]*watch{},
+		resting:    map[schema.GroupVersionResource]bool{},
 	}
 }
 
@@ -137,6 +140,11 @@ func (s *Set) Apply(consumer string, wants Wants) {
 		s.wants[consumer] = wants
 	}
 	s.mu.Unlock()
+	s.unsettle()
+}
+
+// unsettle has the informers settled soon.
+func (s *Set) unsettle() {
 	select {
 	case s.unsettled <- struct{}{}:
 	default: // one is under way already
@@ -149,9 +157,10 @@ func (s *Set) State(consumer string, gvr schema.GroupVersionResource) State {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	if w, ok := s.watches[gvr]; ok {
-		if want, wanted := s.wants[consumer][gvr]; wanted && !w.mask.Union(want).Equal(w.mask) {
-			if successor, ok := s.successors[gvr]; ok && successor.currentState().Phase != Synced {
-				return successor.currentState()
+		if want, wanted := s.wants[consumer][gvr]; wanted && !covers(w.mask, want) {
+			// Its fields come with the successor, or after what has to be synced first.
+			if state := cmp.Or(s.successors[gvr], w).currentState(); state.Phase != Synced {
+				return state
 			}
 			return listing(gvr)
 		}
@@ -311,40 +320,79 @@ func (s *Set) settle() []schema.GroupVersionResource {
 		if wanted && served {
 			continue
 		}
-		w.cancel()
+		s.stop(gvr, w)
 		delete(s.watches, gvr)
 		s.dropSuccessor(gvr)
 		changed = append(changed, gvr)
 	}
 	for gvr, mask := range merged {
-		if _, served := s.resources[gvr]; !served {
-			continue
-		}
-		current, running := s.watches[gvr]
-		successor := s.successors[gvr]
-		switch {
-		case running && current.mask.Union(mask).Equal(current.mask):
-			// Fields that nobody reads any more are no reason to list anew: they
-			// go with the next list that there is one for.
-			s.dropSuccessor(gvr)
-		case successor != nil && successor.mask.Equal(mask):
-		case running && current.currentState().Phase == Synced:
-			s.dropSuccessor(gvr)
-			s.successors[gvr] = s.startWatch(s.ctx, gvr, mask)
-		default:
-			if running {
-				current.cancel()
-			}
-			s.watches[gvr] = s.startWatch(s.ctx, gvr, mask)
+		if _, served := s.resources[gvr]; served && s.settleOne(gvr, mask) {
 			changed = append(changed, gvr)
 		}
 	}
 	return changed
 }
 
+// settleOne has a resource listed with the fields of mask. A list that is under way ends
+// first, and then there is another settle: if each new wish began it anew, one who changes
+// theirs all the time would keep everybody waiting. One that hangs or fails would do so with
+// other fields, too: the API server's timeouts end it, and the informer tries again.
+func (s *Set) settleOne(gvr schema.GroupVersionResource, mask expr.Mask) (changed bool) {
+	current, running := s.watches[gvr]
+	successor, widening := s.successors[gvr]
+	switch {
+	case running && covers(current.mask, mask):
+		// Fields that nobody reads any more are no reason to list anew: they
+		// go with the next list that there is one for.
+		s.dropSuccessor(gvr)
+	case widening && !s.takesAway(gvr, current, successor):
+	case widening:
+		// This happens once: the next one has all that there is.
+		successor.cancel()
+		s.successors[gvr] = s.startWatch(s.ctx, gvr, mask.Union(current.mask))
+	case s.resting[gvr]:
+	case !running:
+		s.watches[gvr] = s.startWatch(s.ctx, gvr, mask)
+		return true
+	case current.currentState().Phase == Synced:
+		s.successors[gvr] = s.startWatch(s.ctx, gvr, mask)
+	}
+	return false
+}
+
+// covers says whether a mask keeps all that is wanted.
+func covers(mask, want expr.Mask) bool { return mask.Union(want).Equal(mask) }
+
+// takesAway says whether somebody who can read now could not once the successor is
+// promoted: what they want came to be wanted after it began.
+func (s *Set) takesAway(gvr schema.GroupVersionResource, current, successor *watch) bool {
+	for _, wants := range s.wants {
+		if want, wanted := wants[gvr]; wanted && covers(current.mask, want) && !covers(successor.mask, want) {
+			return true
+		}
+	}
+	return false
+}
+
+// stop ends a watch that nobody needs any more. After a list that is not finished the
+// resource rests: to wish for it by turns must not have the API server begin list after list.
+func (s *Set) stop(gvr schema.GroupVersionResource, w *watch) {
+	w.cancel()
+	if w.finished() || s.resting[gvr] {
+		return
+	}
+	s.resting[gvr] = true
+	time.AfterFunc(restPause, func() {
+		s.mu.Lock()
+		delete(s.resting, gvr)
+		s.mu.Unlock()
+		s.unsettle()
+	})
+}
+
 func (s *Set) dropSuccessor(gvr schema.GroupVersionResource) {
 	if successor, ok := s.successors[gvr]; ok {
-		successor.cancel()
+		s.stop(gvr, successor)
 		delete(s.successors, gvr)
 	}
 }

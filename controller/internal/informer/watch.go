@@ -94,6 +94,13 @@ func (w *watch) listed() {
 	}
 }
 
+// finished says whether every object was in the cache once.
+func (w *watch) finished() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.synced
+}
+
 // startWatch runs an informer for one resource. s.mu is held.
 func (s *Set) startWatch(parent context.Context, gvr schema.GroupVersionResource, mask expr.Mask) *watch {
 	ctx, cancel := context.WithCancel(parent)
@@ -114,6 +121,7 @@ func (s *Set) startWatch(parent context.Context, gvr schema.GroupVersionResource
 			s.Refresh()
 		}
 		if changed && ctx.Err() == nil {
+			s.unsettle() // more fields may wait for this one to be synced
 			s.notifyStates([]schema.GroupVersionResource{gvr})
 		}
 	}
@@ -165,6 +173,7 @@ func (s *Set) startWatch(parent context.Context, gvr schema.GroupVersionResource
 		}
 		w.listed()
 		s.promote(gvr, w)
+		s.unsettle() // other fields may be wanted by now
 		s.notifyStates([]schema.GroupVersionResource{gvr})
 	}()
 	return w
