@@ -8,6 +8,7 @@ import (
 
 	"github.com/google/cel-go/cel"
 	"github.com/google/cel-go/common/ast"
+	"github.com/google/cel-go/common/operators"
 	"github.com/google/cel-go/common/types"
 )
 
@@ -35,6 +36,10 @@ const (
 	// maxTotalSize is how many nodes the expressions of a rule may have together, with their
 	// macros expanded. Without optMap and optFlatMap a text has one for each byte at most.
 	maxTotalSize = MaxText
+	// maxChecks bounds, of all expressions of a rule, the sum of the squares of how many calls
+	// each has: for each the checker copies what it knows of the types of those before it. A
+	// thousand in one take about a second.
+	maxChecks = 1_000_000
 	// maxTotalPattern is how many instructions its regular expressions may be compiled to
 	// together, about.
 	maxTotalPattern = 30_000
@@ -68,6 +73,10 @@ func (w *compilation) bounded(at place, text string) *Error {
 	if w.nodes += size.nodes; w.nodes > maxTotalSize {
 		w.full = true
 		return at.mistake(Invalid, text, fmt.Sprintf("is too large beside those before it: with optMap and optFlatMap expanded, as each has what it is called on twice, the expressions of a rule may have %d parts together", maxTotalSize))
+	}
+	if w.checks = plus(w.checks, size.calls*size.calls); w.checks > maxChecks {
+		w.full = true
+		return at.mistake(Invalid, text, fmt.Sprintf("takes too much to compile beside those before it: it has %d calls and lists, and the squares of what each expression of a rule has may be %d together", size.calls, maxChecks))
 	}
 	return nil
 }
@@ -133,18 +142,20 @@ func patternSize(r *syntax.Regexp) int {
 // runesOfInstruction are as large as an instruction. \pL has 1,300: from which letter to which.
 const runesOfInstruction = 10
 
-// size of an expression once its macros are expanded, and of the type that it may have.
-type size struct{ nodes, computedKeys, depth int }
+// size of an expression once its macros are expanded, and of the type that it may have. calls
+// are those of functions and operators, lists and maps whose type the checker has to find.
+type size struct{ nodes, calls, computedKeys, depth int }
 
 // beside adds what has no part in the type of the other.
 func (s *size) beside(more size) {
-	s.nodes = plus(s.nodes, more.nodes)
+	s.nodes, s.calls = plus(s.nodes, more.nodes), plus(s.calls, more.calls)
 	s.computedKeys, s.depth = max(s.computedKeys, more.computedKeys), max(s.depth, more.depth)
 }
 
 // within adds what may be a part of the other.
 func (s *size) within(more size) {
-	s.nodes, s.computedKeys, s.depth = plus(s.nodes, more.nodes), plus(s.computedKeys, more.computedKeys), plus(s.depth, more.depth)
+	s.nodes, s.calls = plus(s.nodes, more.nodes), plus(s.calls, more.calls)
+	s.computedKeys, s.depth = plus(s.computedKeys, more.computedKeys), plus(s.depth, more.depth)
 }
 
 // plus is no more than math.MaxInt32, which is beyond every bound.
@@ -157,7 +168,11 @@ func sizeOf(e ast.Expr) size {
 		out.within(sizeOf(e.AsSelect().Operand()))
 	case ast.CallKind:
 		call := e.AsCall()
-		out.nodes += madeBy(call)
+		made := madeBy(call)
+		out.nodes += made
+		if name := call.FunctionName(); name != operators.LogicalAnd && name != operators.LogicalOr {
+			out.calls = 1 + made/2
+		}
 		add := out.beside
 		if call.IsMemberFunction() {
 			// The arguments of a macro see what it is called on.
@@ -165,7 +180,7 @@ func sizeOf(e ast.Expr) size {
 			target := sizeOf(call.Target())
 			switch call.FunctionName() {
 			case "optMap", "optFlatMap":
-				out.nodes = plus(out.nodes, target.nodes)
+				out.nodes, out.calls = plus(out.nodes, target.nodes), plus(out.calls, target.calls)
 				out.depth++
 			case "map", "transformList", "transformMap", "transformMapEntry", "of", "ofNonZeroValue":
 				out.depth++
@@ -176,11 +191,13 @@ func sizeOf(e ast.Expr) size {
 			add(sizeOf(arg))
 		}
 	case ast.ListKind:
+		out.calls = 1
 		for _, one := range e.AsList().Elements() {
 			out.beside(sizeOf(one))
 		}
 		out.depth++
 	case ast.MapKind:
+		out.calls = 1
 		computed := 0
 		for _, entry := range e.AsMap().Entries() {
 			key := entry.AsMapEntry().Key()

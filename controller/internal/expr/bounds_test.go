@@ -126,7 +126,10 @@ func TestExpressionsThatWouldTakeTheProcessTogether(t *testing.T) {
 	doubled := list + ".optMap(x,x).optMap(x,x).hasValue()"
 	pattern := "object.a.matches('(?:aaaaaaaaaa){900}')"
 	classes := "object.a.matches('" + strings.Repeat(`\\pL`, 70) + "')"
+	someCalls := strings.Repeat("object[0] == 1 || ", 249) + "true"
 	const (
+		calls    = "takes too much to compile beside those before it: it has 1002 calls and lists, and the squares of what each expression of a rule has may be 1000000 together"
+		fewer    = "takes too much to compile beside those before it: it has 498 calls and lists, and the squares of what each expression of a rule has may be 1000000 together"
 		tooLarge = "is too large beside those before it: with optMap and optFlatMap expanded, as each has what it is called on twice, the expressions of a rule may have 32768 parts together"
 		patterns = "the regular expression is too large beside those before it: with their repeats those of a rule may have 30000 parts together"
 	)
@@ -139,6 +142,9 @@ func TestExpressionsThatWouldTakeTheProcessTogether(t *testing.T) {
 			source("true", doubled).saying(doubled+" ? 'a' : 'b'").when("a", doubled).when("b", doubled).with("v", doubled),
 			"validations[1].messageExpression", tooLarge,
 		},
+		"calls":                          {source("true", strings.Repeat("1 in [] || ", 501)+"true"), "validations[1].expression", calls},
+		"calls in validations":           {source(someCalls, someCalls, someCalls, someCalls, someCalls), "validations[4].expression", fewer},
+		"calls and no operators":         {source("true", strings.Repeat("1 in [object[0][0][0]] || ", 201)+"true"), "validations[1].expression", strings.Replace(calls, "1002", "1005", 1)},
 		"regular expressions":            {source(pattern, pattern, pattern, pattern, pattern), "validations[3].expression", patterns},
 		"regular expressions in one":     {source("true", pattern+strings.Repeat(" || "+pattern, 5)), "validations[1].expression", patterns},
 		"regular expressions of classes": {source(classes, classes, classes, classes, classes), "validations[3].expression", patterns},

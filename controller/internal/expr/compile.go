@@ -60,10 +60,10 @@ type compilation struct {
 	errs                Errors
 
 	// nodes and instructions are those of all expressions so far, and of their regular
-	// expressions. full says that either has more than a rule may: what follows is not
-	// looked at.
-	nodes, instructions int
-	full                bool
+	// expressions, and checks the squares of their calls. full says that one of these is more
+	// than a rule may have: what follows is not looked at.
+	nodes, instructions, checks int
+	full                        bool
 	// programs is how many were planned.
 	programs int
 }
