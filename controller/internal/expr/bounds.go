@@ -3,7 +3,6 @@ package expr
 import (
 	"fmt"
 	"math"
-	"regexp/syntax"
 	"slices"
 
 	"github.com/google/cel-go/cel"
@@ -30,8 +29,6 @@ const (
 	maxTypeSize = 64
 	// maxWork is how many parts of types the checker may come upon.
 	maxWork = 200_000
-	// maxPattern is how many instructions a regular expression may be compiled to, about.
-	maxPattern = 10_000
 
 	// maxTotalSize is how many nodes the expressions of a rule may have together, with their
 	// macros expanded. Without optMap and optFlatMap a text has one for each byte at most.
@@ -40,9 +37,6 @@ const (
 	// each has: for each the checker copies what it knows of the types of those before it. A
 	// thousand in one take about a second.
 	maxChecks = 1_000_000
-	// maxTotalPattern is how many instructions its regular expressions may be compiled to
-	// together, about.
-	maxTotalPattern = 30_000
 )
 
 // MaxText is how long the expressions of a rule may be together, in bytes. Compiled they take
@@ -80,67 +74,6 @@ func (w *compilation) bounded(at place, text string) *Error {
 	}
 	return nil
 }
-
-// patterns refuses regular expressions that stand in an expression and would take too much
-// memory, by themselves or beside those before it: their repeats multiply.
-func (w *compilation) patterns(expression *ast.AST) (id int64, why string) {
-	ast.PreOrderVisit(expression.Expr(), ast.NewExprVisitor(func(e ast.Expr) {
-		if e.Kind() != ast.CallKind {
-			return
-		}
-		call := e.AsCall()
-		switch call.FunctionName() {
-		case "matches", "find", "findAll":
-		default:
-			return
-		}
-		args := call.Args()
-		if !call.IsMemberFunction() {
-			args = args[min(1, len(args)):]
-		}
-		if len(args) == 0 {
-			return
-		}
-		pattern, isText := textOf(args[0])
-		if !isText {
-			return
-		}
-		parsed, err := syntax.Parse(pattern, syntax.Perl)
-		if err != nil || w.full {
-			return // one that is none is a mistake of its own
-		}
-		size := patternSize(parsed)
-		if size > maxPattern {
-			id, why = e.ID(), fmt.Sprintf("the regular expression is too large: with its repeats it has more than %d parts", maxPattern)
-			return
-		}
-		if w.instructions += size; w.instructions > maxTotalPattern {
-			w.full = true
-			id, why = e.ID(), fmt.Sprintf("the regular expression is too large beside those before it: with their repeats those of a rule may have %d parts together", maxTotalPattern)
-		}
-	}))
-	return id, why
-}
-
-func patternSize(r *syntax.Regexp) int {
-	size := 1
-	switch r.Op {
-	case syntax.OpLiteral:
-		size = len(r.Rune)
-	case syntax.OpCharClass:
-		size += len(r.Rune) / runesOfInstruction
-	}
-	for _, sub := range r.Sub {
-		size = plus(size, patternSize(sub))
-	}
-	if r.Op == syntax.OpRepeat {
-		return plus(0, size*max(r.Min, r.Max, 1))
-	}
-	return size
-}
-
-// runesOfInstruction are as large as an instruction. \pL has 1,300: from which letter to which.
-const runesOfInstruction = 10
 
 // size of an expression once its macros are expanded, and of the type that it may have. calls
 // are those of functions and operators, lists and maps whose type the checker has to find.

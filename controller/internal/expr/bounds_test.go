@@ -89,6 +89,9 @@ func TestExpressionsThatWouldTakeTheProcess(t *testing.T) {
 		"types by keys of a list":     {source(strings.Repeat("[", 16) + "1" + strings.Repeat("]", 16) + ".map(a,{a:a}).map(b,{b:b}).map(c,{c:c}).map(d,{d:d}).map(e,{e:e}).map(f,{f:f}).map(g,{g:g}).map(h,{h:h}).all(x, x == x" + strings.Repeat(" && x == x", 700) + ")"), "with computed keys"},
 		"many uses of a deep type":    {source(strings.Repeat("[", 28) + "1" + strings.Repeat("]", 28) + ".map(a,{a:a}).map(b,{b:b}).all(x, x == x" + strings.Repeat(" && x == x", 800) + ")"), "takes too much to compile"},
 		"a huge regular expression":   {source("object.metadata.name.matches('(?:" + strings.Repeat("a", 3300) + "){1000}')"), "regular expression"},
+		"one of a conversion":         {source("object.metadata.name.matches(string('(?:" + strings.Repeat("a", 3300) + "){1000}'))"), "the regular expression is too large"},
+		"one of bytes":                {source("matches(object.metadata.name, string(b'(?:" + strings.Repeat("a", 3300) + "){1000}'))"), "the regular expression is too large"},
+		"one of any type":             {source("object.metadata.name.findAll(dyn('(?:" + strings.Repeat("a", 3300) + "){1000}'), 2).size() == 0"), "the regular expression is too large"},
 		"one of nested repeats":       {source("object.metadata.name.find('(?:" + strings.Repeat("a*b", 50) + "){200}') == ''"), "regular expression"},
 		"a format of the object's":    {source("object.a.format([1.0]) == ''"), "format needs a text"},
 		"a long number":               {source("'%.999999999f'.format([1.0]) == ''"), "format needs a text"},
@@ -125,6 +128,7 @@ func TestExpressionsThatWouldTakeTheProcessTogether(t *testing.T) {
 	list := "optional.of([1" + strings.Repeat(",1", 2000) + "])"
 	doubled := list + ".optMap(x,x).optMap(x,x).hasValue()"
 	pattern := "object.a.matches('(?:aaaaaaaaaa){900}')"
+	converted := "object.a.matches(string('(?:aaaaaaaaaa){900}'))"
 	classes := "object.a.matches('" + strings.Repeat(`\\pL`, 70) + "')"
 	someCalls := strings.Repeat("object[0] == 1 || ", 249) + "true"
 	const (
@@ -147,6 +151,7 @@ func TestExpressionsThatWouldTakeTheProcessTogether(t *testing.T) {
 		"calls and no operators":         {source("true", strings.Repeat("1 in [object[0][0][0]] || ", 201)+"true"), "validations[1].expression", strings.Replace(calls, "1002", "1005", 1)},
 		"regular expressions":            {source(pattern, pattern, pattern, pattern, pattern), "validations[3].expression", patterns},
 		"regular expressions in one":     {source("true", pattern+strings.Repeat(" || "+pattern, 5)), "validations[1].expression", patterns},
+		"of conversions":                 {source(converted, converted, converted, converted, converted), "validations[3].expression", patterns},
 		"regular expressions of classes": {source(classes, classes, classes, classes, classes), "validations[3].expression", patterns},
 	}
 	for name, tc := range tests {
@@ -235,6 +240,7 @@ func TestLargeExpressionsCompile(t *testing.T) {
 		"(size(object.spec.containers) == 1 ? '%d container' : '%d containers').format([size(object.spec.containers)]) == ''",
 		"('Deployment %s ' + 'has %d replicas').format([object.metadata.name, 1]) == ''",
 		"object.spec.host.matches('^' + namespaceObject.metadata.annotations['shop/hosts'].replace('.', '\\\\.').replace('*', '.*') + '$')",
+		`object.metadata.annotations['a'].matches('^\\pL{1,100}$')`,
 		"object.spec.path.replace('<name>', object.metadata.name).startsWith('/srv/')",
 		"lists.range(size(object.spec.ports) - 1).all(i, object.spec.ports[i].port < object.spec.ports[i+1].port)",
 		"object.spec.replicas + object.status.replicas > 3 && object.a.map(a, a.x + a.y).sum() > 3",

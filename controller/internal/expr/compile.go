@@ -1,6 +1,7 @@
 package expr
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -8,6 +9,7 @@ import (
 
 	"github.com/google/cel-go/cel"
 	"github.com/google/cel-go/common"
+	"github.com/google/cel-go/common/ast"
 	celconfig "k8s.io/apiserver/pkg/apis/cel"
 	apiservercel "k8s.io/apiserver/pkg/cel"
 )
@@ -48,6 +50,14 @@ type place struct {
 
 func (p place) mistake(kind Kind, value, message string) *Error {
 	return &Error{Kind: kind, List: p.list, Index: p.index, Field: p.field, Value: value, Message: message}
+}
+
+// mistakeIn is a mistake in a part of an expression.
+func (p place) mistakeIn(expression *ast.AST, id int64, value, message string) *Error {
+	mistake := p.mistake(Invalid, value, message)
+	location := expression.SourceInfo().GetStartLocation(id)
+	mistake.Line, mistake.Column = location.Line(), location.Column()+1
+	return mistake
 }
 
 // compilation is the compiling of one Source.
@@ -228,10 +238,16 @@ func (w *compilation) expression(envs environments, at place, text string) (step
 		w.fail(mistake)
 		return step{}, nil
 	}
-	program, err := envs.planner(checked).Program(checked,
+	planner, refused := envs.planner(checked), int64(0)
+	program, err := planner.Program(checked,
 		cel.InterruptCheckFrequency(celconfig.CheckFrequency),
 		cel.CostTracking(&costs{}),
+		cel.CustomDecorator(w.patterns(planner, &refused)),
 	)
+	if errors.Is(err, errPattern) {
+		w.fail(at.mistakeIn(checked.NativeRep(), refused, text, err.Error()))
+		return step{}, nil
+	}
 	if err != nil {
 		w.fail(at.mistake(Invalid, text, oneLine("program instantiation failed: "+err.Error())))
 		return step{}, nil
@@ -248,15 +264,7 @@ func (w *compilation) follow(at place, text string, checked *cel.Ast) *Error {
 	w.reads.variablesUses, w.reads.rightsUses = w.reads.variablesUses[:0], w.reads.rightsUses[:0]
 	w.reads.growth.follow(native)
 	value := w.reads.follow(native.Expr(), nil)
-	mistakeAt := func(id int64, message string) *Error {
-		mistake := at.mistake(Invalid, text, message)
-		location := native.SourceInfo().GetStartLocation(id)
-		mistake.Line, mistake.Column = location.Line(), location.Column()+1
-		return mistake
-	}
-	if id, why := w.patterns(native); why != "" {
-		return mistakeAt(id, why)
-	}
+	mistakeAt := func(id int64, message string) *Error { return at.mistakeIn(native, id, text, message) }
 	if w.source.NoRightsOfOthers && len(w.reads.rightsUses) > 0 {
 		return mistakeAt(w.reads.rightsUses[0], rightsOfOthers)
 	}
