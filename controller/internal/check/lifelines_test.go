@@ -27,6 +27,11 @@ spec:
 %[3]s`, name, replicas, spec)
 }
 
+// ofFlux is a workload with the label of Flux.
+func ofFlux(workload string) string {
+	return strings.Replace(workload, "labels: {set: all}}", "labels: {set: all, app.kubernetes.io/part-of: flux}}", 1)
+}
+
 // lifelineText selects all workloads.
 func lifelineText(keys, profiles string) string {
 	return fmt.Sprintf(`
@@ -120,9 +125,9 @@ func TestLifelines(t *testing.T) {
 			lifeline: lifelineText(hostname, "{name: a, profile: Singleton}"), workloads: workload("a", 1, endless),
 			want: []string{head + "Deployment a (Singleton) tolerates an unreachable worker for ever and is never moved off it" + stops},
 		},
-		"a shard of source-controller is a Singleton": {lifeline: lifelineText(hostname, ""), workloads: workload("source-controller-shard1", 1, "")},
+		"a shard of source-controller is a Singleton": {lifeline: lifelineText(hostname, ""), workloads: ofFlux(workload("source-controller-shard1", 1, ""))},
 		"a shard of kustomize-controller is not": {
-			lifeline: lifelineText(hostname, ""), workloads: workload("kustomize-controller-shard1", 1, ""),
+			lifeline: lifelineText(hostname, ""), workloads: ofFlux(workload("kustomize-controller-shard1", 1, "")),
 			want: []string{head + "Deployment kustomize-controller-shard1 (Standby) asks for one replica" + stops},
 		},
 		"one worker": {

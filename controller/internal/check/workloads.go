@@ -89,7 +89,7 @@ func (r *run) spreads(w *workload) {
 // the leader only, so a probe that asks something else calls a standby ready
 // which answers 404 (fluxcd/source-controller#836).
 func (r *run) probe(w *workload) {
-	if p, _ := flux.ProfileOf(w.GetName()); p != v1alpha1.ProfileSingleton || w.GetLabels()["app.kubernetes.io/part-of"] != "flux" {
+	if p, _ := flux.ProfileOf(w.GetName(), w.GetLabels()); p != v1alpha1.ProfileSingleton || w.GetLabels()["app.kubernetes.io/part-of"] != "flux" {
 		return
 	}
 	for i := range w.template.Spec.Containers {

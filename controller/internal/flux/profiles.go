@@ -8,7 +8,8 @@ import (
 
 // ProfileOf is how a controller of Flux or one of its shards, flux-operator or
 // CoreDNS stays available, by the name of its Deployment; false for others. A
-// shard is called after its controller, with a suffix after a dash: of several
+// shard is called after its controller, with a suffix after a dash, and has the
+// label of Flux: source-controller-manager may be something else. Of several
 // controllers that its name begins with, the longest is meant.
 //
 // A second source-controller or source-watcher never becomes Ready, because the
@@ -16,7 +17,7 @@ import (
 // Deployment is never available, and what waits for it is frozen
 // (fluxcd/source-controller#837). The other controllers are leader-elected with
 // standbys that are Ready.
-func ProfileOf(name string) (v1alpha1.Profile, bool) {
+func ProfileOf(name string, labels map[string]string) (v1alpha1.Profile, bool) {
 	// These have no shards: coredns-autoscaler is something else.
 	switch name {
 	case "flux-operator":
@@ -25,6 +26,9 @@ func ProfileOf(name string) (v1alpha1.Profile, bool) {
 		return v1alpha1.ProfileActiveActive, true
 	}
 	for end := len(name); end > 0; end = strings.LastIndexByte(name[:end], '-') {
+		if end < len(name) && labels["app.kubernetes.io/part-of"] != "flux" {
+			break
+		}
 		switch name[:end] {
 		case "kustomize-controller", "helm-controller", "notification-controller",
 			"image-reflector-controller", "image-automation-controller":

@@ -28,8 +28,13 @@ func TestProfileOf(t *testing.T) {
 		"":                                  "",
 	}
 	for name, want := range tests {
-		if got, known := ProfileOf(name); got != want || known != (want != "") {
+		if got, known := ProfileOf(name, map[string]string{"app.kubernetes.io/part-of": "flux"}); got != want || known != (want != "") {
 			t.Errorf("profile of %q is %q, %t, want %q", name, got, known, want)
+		}
+	}
+	for name, want := range map[string]v1alpha1.Profile{"source-controller": v1alpha1.ProfileSingleton, "source-controller-manager": ""} {
+		if got, _ := ProfileOf(name, nil); got != want {
+			t.Errorf("profile of %q without the label of Flux is %q, want %q", name, got, want)
 		}
 	}
 }

@@ -31,7 +31,7 @@ func newWorld(nodes ...string) *world {
 		Lifeline: &v1alpha1.Lifeline{
 			ObjectMeta: metav1.ObjectMeta{Namespace: ns, Name: "flux", UID: "lifeline"},
 			Spec: v1alpha1.LifelineSpec{
-				Selector:     metav1.LabelSelector{MatchLabels: map[string]string{"part-of": "flux"}},
+				Selector:     metav1.LabelSelector{MatchLabels: map[string]string{"app.kubernetes.io/part-of": "flux"}},
 				TopologyKeys: []string{corev1.LabelHostname},
 				Heal:         v1alpha1.Heal{Mode: v1alpha1.HealAuto, MaxEvictionsPerHour: 12},
 			},
@@ -75,7 +75,7 @@ func (w *world) getNode(name string) *corev1.Node {
 func (w *world) deployment(name string, replicas int32, nodes ...string) *appsv1.Deployment {
 	d := &appsv1.Deployment{
 		ObjectMeta: metav1.ObjectMeta{
-			Namespace: ns, Name: name, UID: types.UID("deploy-" + name), Labels: map[string]string{"part-of": "flux"},
+			Namespace: ns, Name: name, UID: types.UID("deploy-" + name), Labels: map[string]string{"app.kubernetes.io/part-of": "flux"},
 		},
 		Spec: appsv1.DeploymentSpec{
 			Replicas: &replicas,
@@ -108,7 +108,7 @@ func controllerRef(kind, name string, uid types.UID) metav1.OwnerReference {
 func (w *world) statefulSet(name string, replicas int32, nodes ...string) *appsv1.StatefulSet {
 	s := &appsv1.StatefulSet{
 		ObjectMeta: metav1.ObjectMeta{
-			Namespace: ns, Name: name, UID: types.UID("sts-" + name), Labels: map[string]string{"part-of": "flux"},
+			Namespace: ns, Name: name, UID: types.UID("sts-" + name), Labels: map[string]string{"app.kubernetes.io/part-of": "flux"},
 		},
 		Spec: appsv1.StatefulSetSpec{Replicas: &replicas},
 	}

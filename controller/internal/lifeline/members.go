@@ -249,7 +249,7 @@ func profileOf(s Snapshot, m *member) v1alpha1.Profile {
 			return p.Profile
 		}
 	}
-	if p, known := flux.ProfileOf(m.name()); known {
+	if p, known := flux.ProfileOf(m.name(), m.meta.Labels); known {
 		return p
 	}
 	// A Lease that is not renewed at the moment is evidence of an election all
