@@ -18,6 +18,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/sets"
+	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/mainstay-dev/mainstay/controller/api/v1alpha1"
@@ -61,34 +62,63 @@ func (r *Reconciler) put(ctx context.Context, live *admissionregistrationv1.Vali
 	return wanted, refusal, err
 }
 
-// open takes what no rule has any more out of the configuration, and nothing else: all that is
-// wanted is there. It is no apply, which leaves an entry standing in which somebody else owns a
-// field.
+// open takes what no rule has any more out of the configuration, and adds nothing. Entries go by
+// a patch: an apply leaves one standing in which somebody else owns a field. What an entry asks
+// about is narrowed by an apply of all the rest as it is, which conflicts with nobody: a patch
+// would make its rules another manager's.
 func (r *Reconciler) open(ctx context.Context, live *admissionregistrationv1.ValidatingWebhookConfiguration, wanted []admissionregistrationv1.ValidatingWebhook) error {
-	left := []admissionregistrationv1.ValidatingWebhook{}
-	for i := range live.Webhooks {
-		entry := live.Webhooks[i].DeepCopy()
-		if strings.HasSuffix(entry.Name, policy.EntrySuffix) {
-			j := indexOf(wanted, entry.Name)
-			if j < 0 {
-				continue
-			}
-			entry.Rules = wanted[j].Rules
+	left, goes, narrows := withoutIdle(live.Webhooks, wanted)
+	switch {
+	case goes:
+		return r.remove(ctx, live, left)
+	case narrows:
+		owner, err := r.owner(ctx)
+		if err != nil {
+			return err
 		}
-		left = append(left, *entry)
+		_, _, err = r.write(ctx, configuration(live, owner, left))
+		return err
+	}
+	return nil
+}
+
+// withoutIdle are the live entries without those that are not wanted, or where there is none,
+// with what others ask about no more than is wanted. One that is to ask about something new, too,
+// stays as it is.
+func withoutIdle(live, wanted []admissionregistrationv1.ValidatingWebhook) (left []admissionregistrationv1.ValidatingWebhook, goes, narrows bool) {
+	for i := range live {
+		if strings.HasSuffix(live[i].Name, policy.EntrySuffix) && indexOf(wanted, live[i].Name) < 0 {
+			goes = true
+			continue
+		}
+		left = append(left, *live[i].DeepCopy())
+	}
+	if goes {
+		return left, true, false
+	}
+	for i := range left {
+		j := indexOf(wanted, left[i].Name)
+		if j >= 0 && drops(left[i:i+1], wanted) && !drops(wanted[j:j+1], live) {
+			left[i].Rules, narrows = wanted[j].Rules, true
+		}
+	}
+	return left, false, narrows
+}
+
+// remove leaves the entries that are given. errStale says that the rest is to be looked at anew.
+func (r *Reconciler) remove(ctx context.Context, live *admissionregistrationv1.ValidatingWebhookConfiguration, left []admissionregistrationv1.ValidatingWebhook) error {
+	if left == nil {
+		left = []admissionregistrationv1.ValidatingWebhook{}
 	}
 	patch, err := json.Marshal(map[string]any{"metadata": map[string]any{"resourceVersion": live.ResourceVersion}, "webhooks": left})
 	if err != nil {
 		return fmt.Errorf("write down the webhooks that stay in ValidatingWebhookConfiguration %s: %w", live.Name, err)
 	}
 	err = r.Client.Patch(ctx, live.DeepCopy(), client.RawPatch(types.MergePatchType, patch), client.FieldOwner(status.FieldManager))
-	switch {
-	case apierrors.IsConflict(err) || apierrors.IsNotFound(err):
-		return fmt.Errorf("take webhooks out of ValidatingWebhookConfiguration %s: %w: %w", live.Name, errStale, err)
-	case err != nil:
+	if err != nil && !apierrors.IsConflict(err) && !apierrors.IsNotFound(err) {
 		return fmt.Errorf("take webhooks that no rule has any more out of ValidatingWebhookConfiguration %s: %w", live.Name, err)
 	}
-	return nil
+	return errStale
 }
 
 // drops says whether entries of rules that the API server asks by are to go, or to ask about
@@ -138,11 +168,33 @@ func beside(entries []admissionregistrationv1.ValidatingWebhook, another *admiss
 
 // asks says whether an entry asks about something, and maybe more beside it.
 func asks(entry *admissionregistrationv1.ValidatingWebhook, about admissionregistrationv1.RuleWithOperations) bool {
-	return slices.ContainsFunc(entry.Rules, func(have admissionregistrationv1.RuleWithOperations) bool {
-		return equality.Semantic.DeepEqual(have.Scope, about.Scope) &&
-			sets.New(have.Operations...).HasAll(about.Operations...) && sets.New(have.APIGroups...).HasAll(about.APIGroups...) &&
-			sets.New(have.APIVersions...).HasAll(about.APIVersions...) && sets.New(have.Resources...).HasAll(about.Resources...)
-	})
+	have := sets.New(questions(about)...)
+	for _, rule := range entry.Rules {
+		have.Delete(questions(rule)...)
+	}
+	return have.Len() == 0
+}
+
+// questions are what a rule of an entry asks about, one by one.
+func questions(rule admissionregistrationv1.RuleWithOperations) []question {
+	var out []question
+	scope := ptr.Deref(rule.Scope, admissionregistrationv1.AllScopes)
+	for _, operation := range rule.Operations {
+		for _, group := range rule.APIGroups {
+			for _, version := range rule.APIVersions {
+				for _, resource := range rule.Resources {
+					out = append(out, question{scope, operation, group, version, resource})
+				}
+			}
+		}
+	}
+	return out
+}
+
+type question struct {
+	scope                    admissionregistrationv1.ScopeType
+	operation                admissionregistrationv1.OperationType
+	group, version, resource string
 }
 
 // current says whether the cache has all rules, in the version that the API server has them:

@@ -21,7 +21,10 @@ func TestWhatAnEditLeavesStays(t *testing.T) {
 	entry := func(name, asks string) admissionregistrationv1.ValidatingWebhook {
 		out := admissionregistrationv1.ValidatingWebhook{Name: name + policy.EntrySuffix}
 		for resource := range strings.SplitSeq(asks, ",") {
-			out.Rules = append(out.Rules, admissionregistrationv1.RuleWithOperations{Rule: admissionregistrationv1.Rule{Resources: []string{resource}}})
+			out.Rules = append(out.Rules, admissionregistrationv1.RuleWithOperations{
+				Operations: []admissionregistrationv1.OperationType{admissionregistrationv1.Create},
+				Rule:       admissionregistrationv1.Rule{APIGroups: []string{""}, APIVersions: []string{"v1"}, Resources: []string{resource}},
+			})
 		}
 		return out
 	}
@@ -88,5 +91,36 @@ func TestWhatAnEditLeavesStays(t *testing.T) {
 	}
 	if next := m.next(time.Unix(0, 0)); next != 0 {
 		t.Errorf("waits %s for nothing", next)
+	}
+}
+
+// TestAsks has an entry ask about what its rules do together, however they are grouped.
+func TestAsks(t *testing.T) {
+	t.Parallel()
+	asked := func(operations, resources string) admissionregistrationv1.RuleWithOperations {
+		out := admissionregistrationv1.RuleWithOperations{Rule: admissionregistrationv1.Rule{APIGroups: []string{""}, APIVersions: []string{"v1"}, Resources: strings.Fields(resources)}}
+		for operation := range strings.FieldsSeq(operations) {
+			out.Operations = append(out.Operations, admissionregistrationv1.OperationType(operation))
+		}
+		return out
+	}
+	entry := &admissionregistrationv1.ValidatingWebhook{Rules: []admissionregistrationv1.RuleWithOperations{
+		asked("CREATE UPDATE", "pods"), asked("CREATE UPDATE DELETE", "services"),
+	}}
+	cluster := asked("CREATE", "pods")
+	cluster.Scope = new(admissionregistrationv1.ClusterScope)
+	for name, tc := range map[string]struct {
+		about admissionregistrationv1.RuleWithOperations
+		want  bool
+	}{
+		"one of them":          {asked("CREATE UPDATE", "pods"), true},
+		"a part of both":       {asked("UPDATE", "services pods"), true},
+		"an operation of one":  {asked("CREATE DELETE", "services pods"), false},
+		"another resource":     {asked("CREATE", "pods secrets"), false},
+		"in no namespace only": {cluster, false},
+	} {
+		if got := asks(entry, tc.about); got != tc.want {
+			t.Errorf("%s: asks %t", name, got)
+		}
 	}
 }

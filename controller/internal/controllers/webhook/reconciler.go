@@ -98,6 +98,9 @@ type Reconciler struct {
 	// of which a former generation is in force.
 	blockedSince map[rule.Key]time.Time
 	kept         sets.Set[rule.Key]
+	// compiled are the rules as they were seen last, so that not all are compiled for each
+	// change of one.
+	compiled map[rule.Key]compiled
 	// unconditional are the entries whose rules' match conditions the API server
 	// does not take.
 	unconditional sets.Set[string]
@@ -193,18 +196,22 @@ func sooner(a, b time.Duration) time.Duration {
 
 // refused says why the entries cannot be what they should, and has what no rule has any more
 // go all the same: a rule that is suspended or gone must refuse nothing because of a field
-// that is somebody else's. That waits for what is to come in its place.
+// that is somebody else's. An entry from which a rule moves stays until the other one is there,
+// and a new leader does not know which those are.
 func (r *Reconciler) refused(ctx context.Context, live *admissionregistrationv1.ValidatingWebhookConfiguration, rules []*ruled,
 	wanted []admissionregistrationv1.ValidatingWebhook, refusal *policy.Refusal,
 ) (ctrl.Result, error) {
 	again := r.refusedAll(rules, refusal)
-	if refusal.Reason == v1alpha1.ReasonForbidden || drops(wanted, live.Webhooks) {
+	if refusal.Reason == v1alpha1.ReasonForbidden {
 		return again, nil
 	}
-	r.moves.written(r.Clock.Now())
-	again.RequeueAfter = sooner(again.RequeueAfter, r.moves.next(r.Clock.Now()))
-	if !drops(live.Webhooks, wanted) {
+	switch waits := drops(wanted, live.Webhooks); {
+	case waits && r.moves.of == nil:
 		return again, nil
+	case !waits:
+		// What moved has moved.
+		r.moves.written(r.Clock.Now())
+		again.RequeueAfter = sooner(again.RequeueAfter, r.moves.next(r.Clock.Now()))
 	}
 	err := r.open(ctx, live, wanted)
 	if errors.Is(err, errStale) {

@@ -102,11 +102,17 @@ func (r *Reconciler) read(ctx context.Context) ([]*ruled, map[rule.Key]version, 
 		return nil, nil, err
 	}
 	var out []*ruled
+	seen := map[rule.Key]compiled{}
 	for _, obj := range objs {
 		if one := r.take(obj); one != nil {
 			out = append(out, one)
 		}
+		key := rulecontroller.KeyOf(obj)
+		if one, known := r.compiled[key]; known && one.version == (version{obj.GetUID(), obj.GetGeneration()}) {
+			seen[key] = one
+		}
 	}
+	r.compiled = seen
 	slices.SortFunc(out, func(a, b *ruled) int { return strings.Compare(a.key.String(), b.key.String()) })
 	return out, versions(objs), nil
 }
@@ -130,8 +136,8 @@ func (r *Reconciler) take(obj client.Object) *ruled {
 		return nil
 	}
 	key := rulecontroller.KeyOf(obj)
-	compiled, mistakes := rule.Compile(r.Compiler, key, obj.GetGeneration(), spec)
-	if len(mistakes) > 0 || policy.Check(compiled) != nil {
+	compiled, ok := r.compile(key, obj, spec)
+	if !ok {
 		// A slip in an edit is no reason to open a gate.
 		if former := r.InForce(key); former != nil {
 			return &ruled{key: key, rule: former, inForce: true, former: true}
@@ -157,6 +163,28 @@ func (r *Reconciler) take(obj client.Object) *ruled {
 		return &ruled{key: key, rule: former, inForce: true, former: true, again: left}
 	}
 	return nil
+}
+
+// compiled is a generation of a rule, and whether requests can be judged by it.
+type compiled struct {
+	version
+	rule *rule.Rule
+	ok   bool
+}
+
+// compile returns a rule, and whether requests can be judged by it.
+func (r *Reconciler) compile(key rule.Key, obj client.Object, spec *v1alpha1.RuleSpec) (*rule.Rule, bool) {
+	at := version{uid: obj.GetUID(), generation: obj.GetGeneration()}
+	if known, ok := r.compiled[key]; ok && known.version == at {
+		return known.rule, known.ok
+	}
+	made, mistakes := rule.Compile(r.Compiler, key, obj.GetGeneration(), spec)
+	one := compiled{version: at, rule: made, ok: len(mistakes) == 0 && policy.Check(made) == nil}
+	if r.compiled == nil {
+		r.compiled = map[rule.Key]compiled{}
+	}
+	r.compiled[key] = one
+	return one.rule, one.ok
 }
 
 // usable are the rules whose references can be read here, and so can be judged by
