@@ -34,7 +34,7 @@ func (r Report) head(out *strings.Builder) {
 	fmt.Fprintf(out, "%d runs from %s to %s on %s: %s.\n\n", len(r.Runs),
 		r.From.UTC().Format(time.DateOnly), r.To.UTC().Format(time.DateOnly), r.Machine, strings.Join(versions, ", "))
 	if r.Former > 0 {
-		fmt.Fprintf(out, "%d more runs are left out: newer ones of the same fault were measured on other manifests or programs.\n\n", r.Former)
+		fmt.Fprintf(out, "%d more runs are left out: those of the same fault that were measured last had other manifests or programs.\n\n", r.Former)
 	}
 	out.WriteString("A figure is the stall: the time from the fault to the first commit made after it being live. " +
 		"Several runs give the median with the range and their number, twenty and more the 95th percentile.\n\n")

@@ -43,8 +43,8 @@ type Report struct {
 	// From and To are when the first and the last run began.
 	From time.Time `json:"from"`
 	To   time.Time `json:"to"`
-	// Former counts the runs that are left out because the newest one of the same
-	// variant, fault and controller was measured on other manifests or programs.
+	// Former counts the runs that are left out because the one of the same variant,
+	// fault and controller that was measured last had other manifests or programs.
 	Former int          `json:"former,omitempty"`
 	Cells  []Cell       `json:"cells"`
 	Ratios []Ratio      `json:"ratios,omitempty"`
@@ -98,8 +98,9 @@ func (s Setting) order(runs []record.Run) []record.Run {
 	return out
 }
 
-// newest returns the runs of the newest setup of each variant, fault and controller,
-// and how many others there are: a median over two programs is one of neither.
+// newest returns the runs of the newest setup of each variant, fault and controller that
+// was measured, and how many others there are: a median over two programs is one of
+// neither. Where none was measured, it is the newest of all.
 func newest(runs []record.Run) (kept []record.Run, former int) {
 	last := map[record.Key]record.Run{}
 	of := func(run record.Run) record.Key {
@@ -108,7 +109,9 @@ func newest(runs []record.Run) (kept []record.Run, former int) {
 		return key
 	}
 	for _, run := range runs {
-		if known, ok := last[of(run)]; !ok || run.Started.After(known.Started) {
+		known, ok := last[of(run)]
+		measured := run.Measured != nil
+		if has := known.Measured != nil; !ok || measured && !has || measured == has && run.Started.After(known.Started) {
 			last[of(run)] = run
 		}
 	}

@@ -177,6 +177,9 @@ func TestReportLeavesOutFormerSetups(t *testing.T) {
 	for i := range runs[2:] {
 		runs[2+i].Setup, runs[2+i].Started = "old", began.Add(-time.Hour)
 	}
+	// What went wrong takes the place of nothing.
+	failed := record.Run{Key: key("patches", "worker-dead", "kustomize-controller", 5), Setup: "newest", Started: began.Add(time.Hour), Problem: "no cluster"}
+	runs = append(runs, failed)
 	other := many("stock", 300)
 	other[0].Setup, other[0].Started = "old", began.Add(-time.Hour)
 
@@ -187,7 +190,7 @@ func TestReportLeavesOutFormerSetups(t *testing.T) {
 	if got := r.cell("stock", "worker-dead", "kustomize-controller"); got.Runs != 1 {
 		t.Errorf("stock has runs of one setup, which stay: %+v", got)
 	}
-	if r.Former != 2 || !strings.Contains(r.Markdown(), "2 more runs are left out") {
+	if r.Former != 3 || !strings.Contains(r.Markdown(), "3 more runs are left out") {
 		t.Errorf("%d runs are said to be left out:\n%s", r.Former, r.Markdown())
 	}
 }
