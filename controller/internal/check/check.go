@@ -94,7 +94,7 @@ func (c *Checker) Check(ctx context.Context, path string, rendered *render.Resul
 	r.encrypted()
 	r.notRendered()
 	r.paths(rendered)
-	r.symlinks(rendered.Symlinks)
+	r.unfetched(rendered)
 	r.patches(rendered.Patches)
 	found := r.found()
 	r.set = byKey(found.Rules)

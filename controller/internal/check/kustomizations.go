@@ -45,15 +45,17 @@ func (r *run) paths(rendered *render.Result) {
 	for _, k := range all {
 		unknown := slices.DeleteFunc(slices.Clone(k.variables), func(name string) bool { return !uses(k.Path, name) })
 		gone, away := "which the repository does not have", "which is not here"
-		if link := rendered.Symlink(k.Path); link != "" {
+		// Whoever pushes an OCI artifact may have put files in place of symlinks.
+		link := rendered.Symlink(k.Path)
+		if link != "" {
 			gone = fmt.Sprintf("where %s is a symlink, and Flux leaves symlinks out of what it fetches", link)
-			away = gone
+			away = fmt.Sprintf("where %s is a symlink, which Flux does not fetch from Git", link)
 		}
 		switch {
 		case rendered.HasFolder(k.Path):
 		case len(unknown) > 0:
 			r.unknown(k.object, KustomizationPathMissing, unknown, "which folder it builds")
-		case own[k.Source] && r.in != ".":
+		case own[k.Source] && r.in != "." && (link == "" || k.SourceKind == "GitRepository"):
 			r.of(k.object, below("/spec/path"), Finding{
 				Check: KustomizationPathMissing, Severity: v1alpha1.SeverityCritical,
 				Message: fmt.Sprintf("Kustomization %s builds ./%s, %s: Flux applies nothing of it, and nothing of what depends on it", k.name(), k.Path, gone),
@@ -67,16 +69,16 @@ func (r *run) paths(rendered *render.Result) {
 	}
 }
 
-// symlinks notes those that the render followed, and those that it left out as Flux does.
-func (r *run) symlinks(links render.Symlinks) {
-	if n := len(links.Followed); n > 0 {
-		r.note(Note{Check: Symlink, Message: fmt.Sprintf("%d %s followed, which Flux leaves out of what it fetches: %s",
-			n, plural(n, "symlink is", "symlinks are"), some(links.Followed))})
+// unfetched notes what the render took and Flux does not fetch, and the other way round.
+func (r *run) unfetched(rendered *render.Result) {
+	note := func(check string, names []string, one, many, what string) {
+		if n := len(names); n > 0 {
+			r.note(Note{Check: check, Message: fmt.Sprintf("%d %s %s: %s", n, plural(n, one, many), what, some(names))})
+		}
 	}
-	if n := len(links.LeftOut); n > 0 {
-		r.note(Note{Check: Symlink, Message: fmt.Sprintf("%d %s, which Flux leaves out of what it fetches, so not judged: %s",
-			n, plural(n, "manifest is a symlink", "manifests are symlinks"), some(links.LeftOut))})
-	}
+	note(Symlink, rendered.Symlinks.Followed, "symlink is", "symlinks are", "followed, which Flux leaves out of what it fetches")
+	note(Symlink, rendered.Symlinks.LeftOut, "symlink is", "symlinks are", "left out, as of what Flux fetches, so what is there is not judged")
+	note(DotFolder, rendered.DotFolders, "folder whose name begins with a dot is", "folders whose names begin with a dot are", "not judged, though Flux applies what Git has of it")
 }
 
 // read what a Kustomization applies: the render of its path, else what comes from

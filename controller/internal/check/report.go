@@ -62,6 +62,8 @@ const (
 	NotRendered = "not-rendered"
 	// Symlink: a file is reached through one, which Flux does not fetch.
 	Symlink = "symlink"
+	// DotFolder: a folder is left out for its name, and Flux fetches what Git has of it.
+	DotFolder = "dot-folder"
 )
 
 // State of a finding against another revision.

@@ -15,8 +15,8 @@ type FluxKustomization struct {
 	APIVersion, Namespace, Name string
 	// Path that it builds, relative to the root of its source, "." for the root.
 	Path string
-	// Source is namespace/name of what it builds from.
-	Source string
+	// Source is namespace/name of what it builds from, and SourceKind its kind.
+	Source, SourceKind string
 	// DependsOn are the Kustomizations that it waits for, as namespace/name.
 	DependsOn []string
 	// Sets is what it sets on the kustomization that it builds.
@@ -55,6 +55,7 @@ func ReadFluxKustomization(o *unstructured.Unstructured, origin Origin) FluxKust
 		Path: inside(text("path")),
 		Sets: Overrides{Namespace: text("targetNamespace"), NamePrefix: text("namePrefix"), NameSuffix: text("nameSuffix")},
 	}
+	k.SourceKind = text("sourceRef", "kind")
 	k.Source = k.qualified(text("sourceRef", "namespace"), text("sourceRef", "name"))
 	on, _, _ := unstructured.NestedSlice(o.Object, "spec", "dependsOn")
 	for _, entry := range on {

@@ -112,13 +112,16 @@ type Result struct {
 	Patches []Patch
 	// Symlinks of the tree that the build met.
 	Symlinks Symlinks
+	// DotFolders are the folders, relative to the root, that were left out of one
+	// without a kustomization as their name begins with a dot.
+	DotFolders []string
 }
 
 // Options of Render.
 type Options struct {
 	// Path of a folder with a kustomization, which the kustomization's file stands
 	// for, too, of a folder of plain manifests (of which all are taken that Flux
-	// would fetch), or of one manifest.
+	// fetches, but for folders whose name begins with a dot), or of one manifest.
 	Path string
 	// Root that no file may be outside of. Empty: the root of the Git
 	// repository that holds Path, else Path.
@@ -193,7 +196,7 @@ func Render(ctx context.Context, opts Options) (*Result, error) {
 	if err != nil {
 		return nil, err
 	}
-	result := &Result{Root: tree.root, Path: tree.start, Objects: built.objects, Patches: built.patches, Symlinks: tree.links}
+	result := &Result{Root: tree.root, Path: tree.start, Objects: built.objects, Patches: built.patches, Symlinks: tree.links, DotFolders: tree.dotFolders}
 	if err := addInstances(ctx, result, built, opts); err != nil {
 		return nil, err
 	}

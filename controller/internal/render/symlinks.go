@@ -6,6 +6,7 @@ import (
 	"path"
 	"path/filepath"
 	"slices"
+	"strings"
 )
 
 // Symlinks of a tree, as paths relative to its root. Flux's source-controller packs
@@ -13,7 +14,7 @@ import (
 type Symlinks struct {
 	// Followed are those that the build went through, as kubectl does.
 	Followed []string
-	// LeftOut are the manifests of a folder without a kustomization that are one.
+	// LeftOut are those to manifests and to folders in a folder without a kustomization.
 	LeftOut []string
 }
 
@@ -40,4 +41,12 @@ func symlinkIn(root, rel string) string {
 		}
 	}
 	return ""
+}
+
+// parts of a path relative to the root, none for the root.
+func parts(rel string) []string {
+	if rel == "." {
+		return nil
+	}
+	return strings.Split(rel, "/")
 }

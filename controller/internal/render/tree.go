@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/fluxcd/pkg/sourceignore"
 	"sigs.k8s.io/kustomize/api/konfig"
 )
 
@@ -45,6 +46,8 @@ type tree struct {
 	made   string             // a kustomization that stands for what start has not
 	memory memory
 	links  Symlinks
+	// dotFolders are those that manifests left out for their name.
+	dotFolders []string
 }
 
 // openTree finds the root of the tree that holds start.
@@ -284,16 +287,15 @@ func (t *tree) kustomizationFile(dir string) (string, error) {
 }
 
 // manifests are what Flux takes of a folder without a kustomization: its YAML
-// files and those of the folders below, and folders that have a kustomization, as
-// far as source-controller does not leave them out, as it does what is a symlink.
+// files and those of the folders below, and folders that have a kustomization.
+// source-controller fetches no symlinks, nor the settings of some tools. Folders
+// whose name begins with a dot are left out too: most are caches of tools that
+// Git ignores, and so not fetched.
 func (t *tree) manifests(dir string) ([]string, error) {
-	ignored, err := t.ignored()
-	if err != nil {
-		return nil, err
-	}
 	var found []string
+	unfetched := sourceignore.NewDefaultMatcher(nil, nil)
 	top := filepath.Join(t.root, filepath.FromSlash(dir))
-	err = filepath.WalkDir(top, func(at string, entry fs.DirEntry, err error) error {
+	err := filepath.WalkDir(top, func(at string, entry fs.DirEntry, err error) error {
 		if err != nil || at == top {
 			return err
 		}
@@ -304,21 +306,27 @@ func (t *tree) manifests(dir string) ([]string, error) {
 		name = filepath.ToSlash(name)
 		rel := path.Join(dir, name)
 		switch ext := path.Ext(name); {
-		case entry.IsDir() && ofGit(entry.Name()):
+		case unfetched.Match(parts(rel), entry.IsDir()):
+			if entry.IsDir() {
+				return fs.SkipDir
+			}
+		case entry.IsDir() && strings.HasPrefix(entry.Name(), "."):
+			t.dotFolders = append(t.dotFolders, rel)
 			return fs.SkipDir
 		case entry.IsDir():
-			if !t.hasKustomization(rel, ignored) {
+			if !t.hasKustomization(rel) {
 				return nil
 			}
 			found = append(found, name)
 			return fs.SkipDir
-		case ext != ".yaml" && ext != ".yml" || ignored.Match(parts(rel), false):
 		case entry.Type()&fs.ModeSymlink != 0:
-			t.links.LeftOut = append(t.links.LeftOut, rel)
-		default:
+			if info, err := os.Stat(at); ext == ".yaml" || ext == ".yml" || err == nil && info.IsDir() {
+				t.links.LeftOut = append(t.links.LeftOut, rel)
+			}
+		case ext == ".yaml" || ext == ".yml":
 			found = append(found, name)
 		}
-		if len(found)+len(t.links.LeftOut) > t.limits.Files {
+		if len(found)+len(t.links.LeftOut)+len(t.dotFolders) > t.limits.Files {
 			return fmt.Errorf("there are more than %d files", t.limits.Files)
 		}
 		return nil
@@ -327,6 +335,14 @@ func (t *tree) manifests(dir string) ([]string, error) {
 		return nil, asError(Origin{Path: dir}, err)
 	}
 	return found, nil
+}
+
+// hasKustomization says whether Flux finds a kustomization in a folder.
+func (t *tree) hasKustomization(dir string) bool {
+	return slices.ContainsFunc(konfig.RecognizedKustomizationFileNames(), func(name string) bool {
+		info, err := os.Lstat(filepath.Join(t.root, filepath.FromSlash(dir), name))
+		return err == nil && info.Mode()&fs.ModeSymlink == 0
+	})
 }
 
 // unwrapPath takes the path out of an error that the caller names anyway.
