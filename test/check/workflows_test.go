@@ -59,7 +59,7 @@ func TestPatternsOfPathsMatchFoldersOnly(t *testing.T) {
 			t.Fatal(err)
 		}
 		for _, line := range command.FindAllString(string(content), -1) {
-			for _, path := range strings.Fields(line) {
+			for path := range strings.FieldsSeq(line) {
 				if !strings.Contains(path, "/*") {
 					continue
 				}
