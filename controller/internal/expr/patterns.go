@@ -110,7 +110,8 @@ func sizeOfPattern(r *syntax.Regexp) (size, classes int) {
 	size = 1
 	if r.Op == syntax.OpLiteral {
 		size = len(r.Rune)
-	} else if r.Op == syntax.OpCharClass {
+	}
+	if r.Op == syntax.OpCharClass {
 		classes = len(r.Rune) / runesOfInstruction
 	}
 	for _, sub := range r.Sub {

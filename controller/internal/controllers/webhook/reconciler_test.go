@@ -109,7 +109,7 @@ func newPlane(t *testing.T, live *admissionregistrationv1.ValidatingWebhookConfi
 			if err := runtime.DefaultUnstructuredConverter.FromUnstructured(content.UnstructuredContent(), applied); err != nil {
 				return err
 			}
-			if p.refuse != nil && !(apierrors.IsConflict(p.refuse) && p.keeps(applied)) {
+			if p.refuse != nil && (!apierrors.IsConflict(p.refuse) || !p.keeps(applied)) {
 				return p.refuse
 			}
 			p.live, p.written = applied, nil
