@@ -226,14 +226,7 @@ func fourControllers() []string {
 // form that flux-operator's module has it in.
 func distribution(t *testing.T, version string) []byte {
 	t.Helper()
-	root, err := repositoryRoot()
-	if err != nil {
-		t.Fatal(err)
-	}
-	mods, err := modules(t.Context(), filepath.Join(root, "tools", "flux"))
-	if err != nil {
-		t.Fatal(err)
-	}
+	mods := modulesOfFlux(t)
 	var all [][]byte
 	for _, name := range fourControllers() {
 		content, err := os.ReadFile(filepath.Join(mods[distributionModule].Dir, "config", "data", "flux", version, name+".yaml"))

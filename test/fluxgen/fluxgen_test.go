@@ -81,14 +81,7 @@ func TestManifestsAreThoseOfAnInstall(t *testing.T) {
 // built from the same sources holds.
 func TestModuleAndDistributionAgree(t *testing.T) {
 	t.Parallel()
-	root, err := repositoryRoot()
-	if err != nil {
-		t.Fatal(err)
-	}
-	mods, err := modules(t.Context(), filepath.Join(root, "tools", "flux"))
-	if err != nil {
-		t.Fatal(err)
-	}
+	mods := modulesOfFlux(t)
 	b := builder{modules: mods, work: t.TempDir()}
 	for _, name := range []string{"kustomize-controller", "source-controller", "helm-controller"} {
 		built, err := b.base(name)
@@ -197,4 +190,18 @@ func find(t *testing.T, all []*unstructured.Unstructured, kind, name string) *un
 	}
 	t.Fatalf("there is no %s %s", kind, name)
 	return nil
+}
+
+// modulesOfFlux are those that its manifests are generated from.
+func modulesOfFlux(t *testing.T) map[string]module {
+	t.Helper()
+	root, err := repositoryRoot()
+	if err != nil {
+		t.Fatal(err)
+	}
+	mods, err := modules(t.Context(), filepath.Join(root, "tools", "flux"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return mods
 }

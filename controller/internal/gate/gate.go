@@ -229,10 +229,9 @@ func removeWebhooks(ctx context.Context, client kubernetes.Interface, out io.Wri
 	if n == 0 {
 		return 0, nil
 	}
-	// What somebody writes meanwhile is looked at again, not overwritten.
-	patch, err := json.Marshal(map[string]any{"metadata": map[string]any{"resourceVersion": config.ResourceVersion}, "webhooks": kept})
+	patch, err := PatchKeeping(config, kept)
 	if err != nil {
-		return n, fmt.Errorf("writing down the webhooks that stay: %w", err)
+		return n, err
 	}
 	_, err = configurations.Patch(ctx, config.Name, types.MergePatchType, patch, metav1.PatchOptions{FieldManager: "mainstay-unlock"})
 	if apierrors.IsConflict(err) || apierrors.IsNotFound(err) {
@@ -243,6 +242,17 @@ func removeWebhooks(ctx context.Context, client kubernetes.Interface, out io.Wri
 	}
 	_, _ = fmt.Fprintf(out, "removed %d webhooks from ValidatingWebhookConfiguration %s\n", n, config.Name)
 	return n, nil
+}
+
+// PatchKeeping is the merge patch that leaves these webhooks of a configuration, and takes no
+// field from whoever owns one of them. Where somebody writes meanwhile it is a conflict: what
+// that was is to be looked at again, not overwritten.
+func PatchKeeping(config *admissionregistrationv1.ValidatingWebhookConfiguration, kept []admissionregistrationv1.ValidatingWebhook) ([]byte, error) {
+	patch, err := json.Marshal(map[string]any{"metadata": map[string]any{"resourceVersion": config.ResourceVersion}, "webhooks": kept})
+	if err != nil {
+		return nil, fmt.Errorf("writing down the webhooks that stay in ValidatingWebhookConfiguration %s: %w", config.Name, err)
+	}
+	return patch, nil
 }
 
 // Close removes the record, so that the controller makes the gates again. Closing

@@ -99,15 +99,7 @@ func startSlow(t *testing.T) (*informer.Set, *slow) {
 	set := informer.New(informer.Clients{
 		Dynamic: server, Metadata: fakemetadata.NewSimpleMetadataClient(scheme), Discovery: &fakediscovery.FakeDiscovery{Fake: served},
 	}, logr.Discard())
-	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
-	done := make(chan error, 1)
-	go func() { done <- set.Start(ctx) }()
-	t.Cleanup(func() {
-		cancel()
-		if err := <-done; err != nil {
-			t.Error(err)
-		}
-	})
+	runs(t, set)
 	synctest.Wait()
 	if !set.Discovered() {
 		t.Fatal("nothing is discovered")

@@ -134,15 +134,7 @@ func startSet(t *testing.T, user string) (*informer.Set, *events) {
 	}, logr.Discard())
 	told := &events{}
 	set.Handle(told)
-	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
-	done := make(chan error, 1)
-	go func() { done <- set.Start(ctx) }()
-	t.Cleanup(func() {
-		cancel()
-		if err := <-done; err != nil {
-			t.Error(err)
-		}
-	})
+	runs(t, set)
 	eventually(t, "discovery", set.Discovered)
 	return set, told
 }
@@ -347,4 +339,18 @@ func TestForbiddenKindNamesTheVerbAndStartsWhenGranted(t *testing.T) {
 		t.Fatal(err)
 	}
 	eventually(t, "the right", phaseIs(set, "a", secrets, informer.Synced))
+}
+
+// runs has a set run until the test ends.
+func runs(t *testing.T, set *informer.Set) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
+	done := make(chan error, 1)
+	go func() { done <- set.Start(ctx) }()
+	t.Cleanup(func() {
+		cancel()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	})
 }

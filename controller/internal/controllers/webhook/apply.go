@@ -2,7 +2,6 @@ package webhook
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -86,6 +85,7 @@ func (r *Reconciler) open(ctx context.Context, live *admissionregistrationv1.Val
 // with what others ask about no more than is wanted. One that is to ask about something new, too,
 // stays as it is.
 func withoutIdle(live, wanted []admissionregistrationv1.ValidatingWebhook) (left []admissionregistrationv1.ValidatingWebhook, goes, narrows bool) {
+	left = []admissionregistrationv1.ValidatingWebhook{}
 	for i := range live {
 		if strings.HasSuffix(live[i].Name, policy.EntrySuffix) && indexOf(wanted, live[i].Name) < 0 {
 			goes = true
@@ -107,12 +107,9 @@ func withoutIdle(live, wanted []admissionregistrationv1.ValidatingWebhook) (left
 
 // remove leaves the entries that are given. errStale says that the rest is to be looked at anew.
 func (r *Reconciler) remove(ctx context.Context, live *admissionregistrationv1.ValidatingWebhookConfiguration, left []admissionregistrationv1.ValidatingWebhook) error {
-	if left == nil {
-		left = []admissionregistrationv1.ValidatingWebhook{}
-	}
-	patch, err := json.Marshal(map[string]any{"metadata": map[string]any{"resourceVersion": live.ResourceVersion}, "webhooks": left})
+	patch, err := gate.PatchKeeping(live, left)
 	if err != nil {
-		return fmt.Errorf("write down the webhooks that stay in ValidatingWebhookConfiguration %s: %w", live.Name, err)
+		return err
 	}
 	err = r.Client.Patch(ctx, live.DeepCopy(), client.RawPatch(types.MergePatchType, patch), client.FieldOwner(status.FieldManager))
 	if err != nil && !apierrors.IsConflict(err) && !apierrors.IsNotFound(err) {

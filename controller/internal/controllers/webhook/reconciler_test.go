@@ -357,6 +357,32 @@ func TestGatesThatWereOpenedStayOpen(t *testing.T) {
 	}
 }
 
+// TestRulesAreCompiledOnce has a rule that did not change be compiled for no change of another.
+func TestRulesAreCompiledOnce(t *testing.T) {
+	t.Parallel()
+	objs := []client.Object{counting("a", 1), counting("b", 1), counting("c", 1)}
+	p := newPlane(t, empty(), objs, objs)
+	compiled := func() uint64 { return p.Compiler.Stats().Hits + p.Compiler.Stats().Misses }
+	for range 3 {
+		p.reconcile(t)
+	}
+	if got := compiled(); got != 3 {
+		t.Errorf("compiled %d times, want each of 3 rules once", got)
+	}
+	edited := &v1alpha1.ClusterRule{}
+	if err := p.Client.Get(t.Context(), client.ObjectKey{Name: "b"}, edited); err != nil {
+		t.Fatal(err)
+	}
+	edited.Generation = 2
+	if err := p.Client.Update(t.Context(), edited); err != nil {
+		t.Fatal(err)
+	}
+	p.reconcile(t)
+	if got := compiled(); got != 4 {
+		t.Errorf("compiled %d times after one was edited, want 4", got)
+	}
+}
+
 // TestForbiddenLasts has what an API server forbids that has just started be no news.
 func TestForbiddenLasts(t *testing.T) {
 	t.Parallel()
