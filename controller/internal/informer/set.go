@@ -418,11 +418,12 @@ func (s *Set) promote(gvr schema.GroupVersionResource, w *watch) {
 	}
 }
 
+// stopAll ends all watches. What they read stays readable: a replica that lost its Lease goes
+// on judging by it for as long as callers need to find another one.
 func (s *Set) stopAll() {
-	s.mu.Lock()
+	s.mu.RLock()
 	watches := slices.AppendSeq(slices.Collect(maps.Values(s.watches)), maps.Values(s.successors))
-	s.watches, s.successors = map[schema.GroupVersionResource]*watch{}, map[schema.GroupVersionResource]*watch{}
-	s.mu.Unlock()
+	s.mu.RUnlock()
 	for _, w := range watches {
 		w.cancel()
 		<-w.done

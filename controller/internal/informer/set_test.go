@@ -101,9 +101,20 @@ func (e *events) of(namespace string) []string {
 	return mine
 }
 
-// startSet runs a Set as a user of its own, whose only rights are on
-// ConfigMaps, Gadgets and definitions.
+// startSet runs a Set as a user of its own.
 func startSet(t *testing.T, user string) (*informer.Set, *events) {
+	t.Helper()
+	set := newSet(t, user)
+	told := &events{}
+	set.Handle(told)
+	runs(t, set)
+	eventually(t, "discovery", set.Discovered)
+	return set, told
+}
+
+// newSet returns a Set of a user whose only rights are on ConfigMaps, Gadgets and
+// definitions.
+func newSet(t *testing.T, user string) *informer.Set {
 	t.Helper()
 	admin := kubernetes.NewForConfigOrDie(control.Config())
 	role := &rbacv1.ClusterRole{
@@ -129,14 +140,9 @@ func startSet(t *testing.T, user string) (*informer.Set, *events) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	set := informer.New(informer.Clients{
+	return informer.New(informer.Clients{
 		Dynamic: dynamic.NewForConfigOrDie(cfg), Metadata: metadata.NewForConfigOrDie(cfg), Discovery: discovery.NewDiscoveryClientForConfigOrDie(cfg),
 	}, logr.Discard())
-	told := &events{}
-	set.Handle(told)
-	runs(t, set)
-	eventually(t, "discovery", set.Discovered)
-	return set, told
 }
 
 func eventually(t *testing.T, what string, is func() bool) {
@@ -213,6 +219,30 @@ func TestKeepsWhatIsReadAndTellsOfNothingElse(t *testing.T) {
 	eventually(t, "the events", func() bool { return len(told.of(ns)) >= len(want) })
 	if diff := cmp.Diff(want, told.of(ns)); diff != "" {
 		t.Errorf("events (-want +got):\n%s", diff)
+	}
+}
+
+// A replica that lost its Lease judges for some more seconds, by what it has.
+func TestWhatWasReadOutlivesTheSet(t *testing.T) {
+	t.Parallel()
+	set := newSet(t, "reader-that-ends")
+	ctx, stop := context.WithCancel(t.Context())
+	defer stop()
+	ended := make(chan error, 1)
+	go func() { ended <- set.Start(ctx) }()
+	eventually(t, "discovery", set.Discovered)
+	set.Apply("a", informer.Wants{configMaps: expr.KeepPaths([]string{"data"})})
+	eventually(t, "the first list", phaseIs(set, "a", configMaps, informer.Synced))
+	before := len(set.List(configMaps, ""))
+	stop()
+	if err := <-ended; err != nil {
+		t.Fatal(err)
+	}
+	if got := set.State("a", configMaps); got.Phase != informer.Synced {
+		t.Errorf("%+v after the end", got)
+	}
+	if got := len(set.List(configMaps, "")); before == 0 || got < before {
+		t.Errorf("%d objects after the end, %d before", got, before)
 	}
 }
 

@@ -12,6 +12,7 @@ import (
 	"k8s.io/client-go/rest"
 	"k8s.io/utils/clock"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/healthz"
 	ctrlmanager "sigs.k8s.io/controller-runtime/pkg/manager"
 
 	"github.com/mainstay-dev/mainstay/controller/internal/certs"
@@ -27,16 +28,25 @@ type availability struct {
 	health *health.Health
 	// steady is this machine's clock.
 	steady clock.WithTicker
+	// checks are those of readiness, by name.
+	checks map[string]healthz.Checker
+	// servers answer also when the manager does not run any more.
+	servers []*ctrlmanager.Server
 }
 
 // newAvailability wires it. The Secret is kept from here on; serves is for whoever adds
 // the webhook's server.
 func newAvailability(mgr ctrlmanager.Manager, cfg *rest.Config, opts Options, heard *health.Heard, steady clock.WithTicker) (*availability, error) {
-	a := &availability{drainer: &health.Drainer{}, steady: steady}
-	if err := mgr.AddReadyzCheck("draining", func(*http.Request) error { return a.drainer.Check() }); err != nil {
-		return nil, fmt.Errorf("add the readiness check: %w", err)
+	a := &availability{drainer: &health.Drainer{}, steady: steady, checks: map[string]healthz.Checker{}}
+	a.checks["draining"] = func(*http.Request) error { return a.drainer.Check() }
+	if opts.HealthAddr != off {
+		server, err := newProbes(opts, a.checks)
+		if err != nil {
+			return nil, err
+		}
+		a.servers = append(a.servers, server)
 	}
-	if opts.WebhookAddr == webhookOff {
+	if opts.WebhookAddr == off {
 		return a, nil
 	}
 	a.keeper = certs.New(certs.Options{
@@ -67,18 +77,6 @@ func newAvailability(mgr ctrlmanager.Manager, cfg *rest.Config, opts Options, he
 		Log:         opts.Log.WithName("health"),
 	})
 	return a, nil
-}
-
-// serves has readiness depend on the webhook, which then has to serve
-// health.PathSelfReview and, by a.health, health.PathHeard.
-func (a *availability) serves(mgr ctrlmanager.Manager) error {
-	if err := mgr.Add(a.health); err != nil {
-		return fmt.Errorf("add the health of the webhook: %w", err)
-	}
-	if err := mgr.AddReadyzCheck("webhook", a.health.Check); err != nil {
-		return fmt.Errorf("add the readiness check: %w", err)
-	}
-	return nil
 }
 
 // webhookNames are what the certificate is for beside the Service.

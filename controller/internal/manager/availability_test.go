@@ -1,22 +1,14 @@
 package manager
 
 import (
-	"errors"
-	"strings"
 	"testing"
-	"time"
 
 	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
-	testclock "k8s.io/utils/clock/testing"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/fake"
-	"sigs.k8s.io/controller-runtime/pkg/healthz"
-	ctrlmanager "sigs.k8s.io/controller-runtime/pkg/manager"
-
-	"github.com/mainstay-dev/mainstay/controller/internal/health"
 )
 
 func TestPeersAreTheOtherReplicasThatRun(t *testing.T) {
@@ -83,42 +75,5 @@ func TestWebhookOptions(t *testing.T) {
 				t.Errorf("names (-want +got):\n%s", diff)
 			}
 		})
-	}
-}
-
-// recorder is a manager that takes what is added to it.
-type recorder struct {
-	ctrlmanager.Manager
-	runnables []ctrlmanager.Runnable
-	checks    map[string]healthz.Checker
-}
-
-func (r *recorder) Add(runnable ctrlmanager.Runnable) error {
-	r.runnables = append(r.runnables, runnable)
-	return nil
-}
-
-func (r *recorder) AddReadyzCheck(name string, check healthz.Checker) error {
-	r.checks[name] = check
-	return nil
-}
-
-func TestReadinessDependsOnTheWebhookWhereItServes(t *testing.T) {
-	t.Parallel()
-	drainer := &health.Drainer{}
-	clock := testclock.NewFakeClock(time.Now())
-	a := &availability{drainer: drainer, health: health.New(health.Options{
-		Clock: clock, Heard: health.NewHeard(clock), Drainer: drainer,
-		Certificate: func() error { return errors.New("there is no certificate") },
-	})}
-	mgr := &recorder{checks: map[string]healthz.Checker{}}
-	if err := a.serves(mgr); err != nil {
-		t.Fatal(err)
-	}
-	if len(mgr.runnables) != 1 || mgr.checks["webhook"] == nil {
-		t.Fatalf("added %d runnables and the checks %v", len(mgr.runnables), mgr.checks)
-	}
-	if err := mgr.checks["webhook"](nil); err == nil || !strings.Contains(err.Error(), "there is no certificate") {
-		t.Errorf("ready: %v", err)
 	}
 }

@@ -2,9 +2,11 @@ package manager
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/go-logr/logr"
+	"golang.org/x/sync/errgroup"
 	"k8s.io/utils/clock"
 	ctrlmanager "sigs.k8s.io/controller-runtime/pkg/manager"
 
@@ -14,54 +16,77 @@ import (
 // drain is how long a replica that was told to stop goes on serving. Without a webhook
 // nobody calls it.
 func (o Options) drain() time.Duration {
-	if o.WebhookAddr == webhookOff {
+	if o.WebhookAddr == off {
 		return 0
 	}
 	return o.DrainTime
 }
 
-// gracefully is a manager that stops in two steps: callers leave first.
+// gracefully is a manager whose callers leave before its servers stop.
 type gracefully struct {
 	ctrlmanager.Manager
+	// servers answer for longer than the manager runs.
+	servers []*ctrlmanager.Server
 	drainer *health.Drainer
 	drain   time.Duration
-	clock   clock.WithTicker
-	log     logr.Logger
+	// led says whether this replica was the leader within the lease duration.
+	led   func() bool
+	clock clock.WithTicker
+	log   logr.Logger
 }
 
 // unheard is the part of the drain in which the endpoints of the Service follow, before
 // callers are sent away. Of a pod that is deleted they do within a second or two.
 const unheard = 3
 
-// Start runs the manager. When the context ends, the replica says that it is not ready
-// and goes on for the time of the drain, leader or not; then the manager stops and releases
-// the Lease. A manager that ends by itself, as for a lost Lease, ends at once.
+// Start runs the manager, and its servers beside it. When the context ends, the replica says
+// that it is not ready and goes on for the time of the drain, leader or not; then the manager
+// stops and releases the Lease. A leader that lost it acts no more and answers for as long, by
+// what it read last; one that was paused does not: that is too old.
 func (g *gracefully) Start(ctx context.Context) error {
 	running, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
-	go func() {
-		select {
-		case <-running.Done():
-			return
-		case <-ctx.Done():
-		}
-		g.drainer.Drain()
-		defer stop()
-		if g.drain <= 0 {
-			return
-		}
+	serving, hangUp := context.WithCancel(logr.NewContext(context.WithoutCancel(ctx), g.log))
+	defer hangUp()
+	servers, serving := errgroup.WithContext(serving)
+	for _, server := range g.servers {
+		servers.Go(func() error { return server.Start(serving) })
+	}
+	manager := make(chan error, 1)
+	go func() { manager <- g.Manager.Start(running) }()
+
+	select {
+	case <-ctx.Done():
 		g.log.Info("this replica stops: callers have time to find another one", "drain", g.drain.String())
-		away, over := g.clock.NewTimer(g.drain/unheard), g.clock.NewTimer(g.drain)
-		defer away.Stop()
-		defer over.Stop()
-		for _, timer := range []clock.Timer{away, over} {
-			select {
-			case <-running.Done():
-				return
-			case <-timer.C():
-				g.drainer.SendAway()
-			}
+		g.leave(serving)
+	case err := <-manager:
+		manager <- err
+		if g.led() {
+			g.log.Error(err, "this replica acts no more: callers have time to find another one", "drain", g.drain.String())
+			g.leave(serving)
 		}
-	}()
-	return g.Manager.Start(running)
+	case <-serving.Done(): // one of the servers failed
+	}
+	stop()
+	hangUp()
+	return errors.Join(<-manager, servers.Wait())
+}
+
+// leave has callers leave until the drain is over.
+func (g *gracefully) leave(serving context.Context) {
+	g.drainer.Drain()
+	if g.drain <= 0 {
+		return
+	}
+	away, over := g.clock.NewTimer(g.drain/unheard), g.clock.NewTimer(g.drain)
+	defer away.Stop()
+	defer over.Stop()
+	for _, timer := range []clock.Timer{away, over} {
+		select {
+		case <-serving.Done():
+			return
+		case <-timer.C():
+			g.drainer.SendAway()
+		}
+	}
 }

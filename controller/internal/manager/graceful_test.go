@@ -3,8 +3,8 @@ package manager
 import (
 	"context"
 	"errors"
+	"net"
 	"net/http"
-	"net/http/httptest"
 	"testing"
 	"time"
 
@@ -23,82 +23,132 @@ type managerFunc struct {
 
 func (m managerFunc) Start(ctx context.Context) error { return m.start(ctx) }
 
-func sendsAway(d *health.Drainer) bool {
-	recorder := httptest.NewRecorder()
-	d.Middleware(http.NotFoundHandler()).ServeHTTP(recorder, httptest.NewRequest(http.MethodGet, "/", http.NoBody))
-	return recorder.Header().Get("Connection") == "close"
-}
-
 func TestGracefulStop(t *testing.T) {
 	t.Parallel()
+	lost := errors.New("leader election lost")
 	tests := map[string]struct {
 		drain time.Duration
-		// lost has the manager end by itself.
-		lost     error
+		// ends is why the manager ends by itself; nil where it is told to.
+		ends error
+		// led says that it was the leader a moment ago.
+		led      bool
 		wantWait bool
-		want     error
 	}{
-		"callers leave first":      {drain: 10 * time.Second, wantWait: true},
-		"without a drain":          {},
-		"a lost lease ends it now": {drain: 10 * time.Second, lost: errors.New("leader election lost"), want: errors.New("leader election lost")},
+		"callers leave first":                    {drain: 10 * time.Second, wantWait: true},
+		"without a drain":                        {},
+		"callers leave who lost its lease":       {drain: 10 * time.Second, ends: lost, led: true, wantWait: true},
+		"a lost lease, without a drain":          {ends: lost, led: true},
+		"what was no leader lately ends at once": {drain: 10 * time.Second, ends: lost},
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			clock := testclock.NewFakeClock(time.Now())
 			drainer := &health.Drainer{}
-			lose := make(chan struct{})
-			g := &gracefully{drainer: drainer, drain: tc.drain, clock: clock, log: logr.Discard(), Manager: managerFunc{start: func(ctx context.Context) error {
-				select {
-				case <-ctx.Done():
-					return nil
-				case <-lose:
-					return tc.lost
-				}
-			}}}
+			end := make(chan struct{})
+			listener, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
+			if err != nil {
+				t.Fatal(err)
+			}
+			server := &ctrlmanager.Server{Listener: listener, Server: &http.Server{Handler: drainer.Middleware(http.NotFoundHandler())}}
+			g := &gracefully{
+				servers: []*ctrlmanager.Server{server}, drainer: drainer, drain: tc.drain, clock: clock, log: logr.Discard(), led: func() bool { return tc.led },
+				Manager: managerFunc{start: func(ctx context.Context) error {
+					select {
+					case <-ctx.Done():
+						return nil
+					case <-end:
+						return tc.ends
+					}
+				}},
+			}
 			ctx, cancel := context.WithCancel(t.Context())
+			defer cancel()
 			done := make(chan error, 1)
 			go func() { done <- g.Start(ctx) }()
-			if tc.lost != nil {
-				close(lose)
+			if drainer.Check() != nil {
+				t.Error("drains before it was told to stop")
+			}
+			if tc.ends != nil {
+				close(end)
 			} else {
-				if drainer.Check() != nil {
-					t.Error("drains before it was told to stop")
-				}
 				cancel()
 			}
-			defer cancel()
 			if tc.wantWait {
-				for clock.Waiters() < 2 {
-					time.Sleep(time.Millisecond)
-				}
-				if drainer.Check() == nil {
-					t.Error("does not drain")
-				}
-				clock.Step(tc.drain/unheard - time.Second)
-				time.Sleep(100 * time.Millisecond)
-				if sendsAway(drainer) {
-					t.Error("callers are sent away before the Service can have heard of it")
-				}
-				clock.Step(tc.drain - tc.drain/unheard)
-				select {
-				case <-done:
-					t.Error("ended before the drain was over")
-				case <-time.After(100 * time.Millisecond):
-				}
-				if !sendsAway(drainer) {
-					t.Error("callers are not sent away")
-				}
-				clock.Step(time.Second)
+				drains(t, clock, drainer, tc.drain, "http://"+listener.Addr().String(), done)
 			}
 			select {
 			case err := <-done:
-				if (err == nil) != (tc.want == nil) || err != nil && err.Error() != tc.want.Error() {
-					t.Errorf("ended with %v, want %v", err, tc.want)
+				if (err == nil) != (tc.ends == nil) || err != nil && err.Error() != tc.ends.Error() {
+					t.Errorf("ended with %v, want %v", err, tc.ends)
 				}
 			case <-time.After(10 * time.Second):
 				t.Fatal("did not end")
 			}
+			if _, err := ask(t, "http://"+listener.Addr().String()); err == nil {
+				t.Error("it ended, and takes requests")
+			}
 		})
+	}
+}
+
+// drains follows one drain to its end.
+func drains(t *testing.T, clock *testclock.FakeClock, drainer *health.Drainer, drain time.Duration, url string, done <-chan error) {
+	t.Helper()
+	for clock.Waiters() < 2 {
+		time.Sleep(time.Millisecond)
+	}
+	if drainer.Check() == nil {
+		t.Error("does not drain")
+	}
+	clock.Step(drain/unheard - time.Second)
+	time.Sleep(100 * time.Millisecond)
+	if away, err := ask(t, url); err != nil || away {
+		t.Errorf("before the Service can have heard of it: callers are sent away %t, %v", away, err)
+	}
+	clock.Step(drain - drain/unheard)
+	select {
+	case <-done:
+		t.Error("ended before the drain was over")
+	case <-time.After(100 * time.Millisecond):
+	}
+	if away, err := ask(t, url); err != nil || !away {
+		t.Errorf("callers are sent away %t, %v", away, err)
+	}
+	clock.Step(time.Second)
+}
+
+// ask sends a request, and says whether whoever answers wants to be called anew.
+func ask(t *testing.T, url string) (away bool, err error) {
+	t.Helper()
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url, http.NoBody)
+	if err != nil {
+		t.Fatal(err)
+	}
+	transport := &http.Transport{}
+	defer transport.CloseIdleConnections()
+	resp, err := (&http.Client{Transport: transport, Timeout: 10 * time.Second}).Do(req)
+	if err != nil {
+		return false, err
+	}
+	_ = resp.Body.Close()
+	return resp.Close, nil
+}
+
+// TestServerThatFailsEndsAll: nobody is left to say that the replica is not ready.
+func TestServerThatFailsEndsAll(t *testing.T) {
+	t.Parallel()
+	listener, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = listener.Close()
+	g := &gracefully{
+		servers: []*ctrlmanager.Server{{Listener: listener, Server: &http.Server{}}},
+		drainer: &health.Drainer{}, drain: time.Hour, clock: testclock.NewFakeClock(time.Now()), log: logr.Discard(),
+		Manager: managerFunc{start: func(ctx context.Context) error { <-ctx.Done(); return nil }},
+	}
+	if err := g.Start(t.Context()); !errors.Is(err, net.ErrClosed) {
+		t.Errorf("ended with %v", err)
 	}
 }

@@ -20,7 +20,7 @@ const leastHurry = 200 * time.Millisecond
 // of the program's other requests costs it the leadership, and a timeout of half the
 // renew deadline. It shares their connection, as client-go has it: a leader that hears
 // nothing by it must not go on to lead by another one.
-func newLock(cfg *rest.Config, opts Options) (resourcelock.Interface, error) {
+func newLock(cfg *rest.Config, opts Options) (*guardedLock, error) {
 	cfg = rest.CopyConfig(cfg)
 	cfg.RateLimiter = nil
 	cfg.QPS, cfg.Burst = 20, 40
@@ -96,6 +96,14 @@ func (l *guardedLock) hurried(ctx context.Context) (context.Context, context.Can
 		return context.WithTimeout(ctx, l.hurry)
 	}
 	return ctx, func() {}
+}
+
+// renewedWithin says whether this replica renewed or took the Lease that lately. A leader that
+// lost it and did not was paused.
+func (l *guardedLock) renewedWithin(lately time.Duration) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return !l.renewed.IsZero() && time.Since(l.renewed) <= lately
 }
 
 func (l *guardedLock) lastSeen() string {

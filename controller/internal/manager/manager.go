@@ -16,7 +16,6 @@ import (
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/config"
-	"sigs.k8s.io/controller-runtime/pkg/healthz"
 	ctrlmanager "sigs.k8s.io/controller-runtime/pkg/manager"
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
 
@@ -76,7 +75,6 @@ func New(cfg *rest.Config, opts Options) (ctrlmanager.Manager, error) {
 		Cache:                               cacheOptions(opts.PodNamespace),
 		Controller:                          config.Controller{EnableWarmup: new(true), SkipNameValidation: new(true)},
 		Metrics:                             metricsserver.Options{BindAddress: opts.MetricsAddr},
-		HealthProbeBindAddress:              opts.HealthAddr,
 		LeaderElection:                      opts.LeaderElect,
 		LeaderElectionID:                    LeaseName,
 		LeaderElectionNamespace:             opts.PodNamespace,
@@ -97,7 +95,10 @@ func New(cfg *rest.Config, opts Options) (ctrlmanager.Manager, error) {
 	if err := wire(mgr, cfg, opts, ready); err != nil {
 		return nil, err
 	}
-	return &gracefully{Manager: mgr, drainer: ready.drainer, drain: opts.drain(), clock: opts.Clock, log: opts.Log}, nil
+	return &gracefully{
+		Manager: mgr, servers: ready.servers, drainer: ready.drainer, drain: opts.drain(), clock: opts.Clock, log: opts.Log,
+		led: func() bool { return lock.renewedWithin(opts.LeaseDuration) },
+	}, nil
 }
 
 // wire names everything that runs.
@@ -125,7 +126,7 @@ func wire(mgr ctrlmanager.Manager, cfg *rest.Config, opts Options, ready *availa
 	entries := webhookcontroller.New(webhookcontroller.Options{
 		Client: mgr.GetClient(), Reader: mgr.GetAPIReader(), Compiler: compiler, Metrics: m, Clock: opts.Clock, Objects: objects,
 		Certificates: ready.certificates(), Namespace: opts.PodNamespace, Recovery: opts.recovery(),
-		URL: opts.WebhookURL, Off: opts.WebhookAddr == webhookOff, Consumer: webhook.Consumer, InForce: judging.InForce,
+		URL: opts.WebhookURL, Off: opts.WebhookAddr == off, Consumer: webhook.Consumer, InForce: judging.InForce,
 	})
 	policies := policy.New(policy.Options{
 		Client: mgr.GetClient(), Reader: mgr.GetAPIReader(), Compiler: compiler, Metrics: m, Clock: opts.Clock, Objects: objects,
@@ -158,12 +159,7 @@ func wire(mgr ctrlmanager.Manager, cfg *rest.Config, opts Options, ready *availa
 			return fmt.Errorf("add a runnable: %w", err)
 		}
 	}
-	if err := mgr.AddHealthzCheck("ping", healthz.Ping); err != nil {
-		return fmt.Errorf("add the health check: %w", err)
-	}
-	if err := mgr.AddReadyzCheck("caches", warm.check); err != nil {
-		return fmt.Errorf("add the readiness check: %w", err)
-	}
+	ready.checks["caches"] = warm.check
 	return ready.serve(mgr, opts, judging)
 }
 

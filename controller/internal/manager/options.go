@@ -118,11 +118,11 @@ func invalidRecoveryUser(name string) string {
 	return ""
 }
 
-// webhookOff is the address that turns the webhook off.
-const webhookOff = "0"
+// off is the address that turns off what would listen there.
+const off = "0"
 
 func (o Options) invalidWebhookAddr() string {
-	if o.WebhookAddr == webhookOff {
+	if o.WebhookAddr == off {
 		return ""
 	}
 	_, port, err := net.SplitHostPort(o.WebhookAddr)
@@ -147,7 +147,7 @@ func (o Options) invalidWebhookURL() string {
 		return "must be https://host[:port]"
 	case u.Path != "" || u.RawQuery != "" || u.ForceQuery || u.Fragment != "":
 		return "must have no path: Mainstay adds its own"
-	case o.WebhookAddr == webhookOff:
+	case o.WebhookAddr == off:
 		return "needs the webhook, which --webhook-addr turns off"
 	}
 	return ""

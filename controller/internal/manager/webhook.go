@@ -88,14 +88,14 @@ func (a *availability) serve(mgr ctrlmanager.Manager, opts Options, engine *webh
 	if err != nil {
 		return err
 	}
-	if err := mgr.Add(server); err != nil {
-		return fmt.Errorf("add the webhook's server: %w", err)
+	a.servers = append(a.servers, server)
+	if err := mgr.Add(a.health); err != nil {
+		return fmt.Errorf("add the health of the webhook: %w", err)
 	}
 	read := &firstRead{synced: engine.Synced, clock: a.steady, since: a.steady.Now()}
-	if err := mgr.AddReadyzCheck("reviews", func(*http.Request) error { return read.check() }); err != nil {
-		return fmt.Errorf("add the readiness check: %w", err)
-	}
-	return a.serves(mgr)
+	a.checks["reviews"] = func(*http.Request) error { return read.check() }
+	a.checks["webhook"] = a.health.Check
+	return nil
 }
 
 // readPatience is how long a new replica is kept from reviews by what it has not read
