@@ -9,6 +9,7 @@ import (
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/util/sets"
 	"k8s.io/client-go/discovery"
 	"k8s.io/client-go/metadata/metadatainformer"
 	"k8s.io/client-go/tools/cache"
@@ -125,9 +126,9 @@ func (s *Set) discover(_ context.Context) (missed, partial bool, err error) {
 
 	s.mu.Lock()
 	missed = s.remember(resources, paths, failed, time.Now())
-	complete := !missed && !partial
-	same := s.resources != nil && maps.Equal(resources, s.resources) && maps.Equal(paths, s.paths) && complete == s.complete
-	s.resources, s.paths, s.complete = resources, paths, complete
+	complete, down := !missed && !partial, sets.KeySet(failed)
+	same := s.resources != nil && maps.Equal(resources, s.resources) && maps.Equal(paths, s.paths) && complete == s.complete && down.Equal(s.down)
+	s.resources, s.paths, s.complete, s.down = resources, paths, complete, down
 	changed := s.settle()
 	s.mu.Unlock()
 

@@ -12,6 +12,7 @@ import (
 	"github.com/go-logr/logr"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/util/sets"
 	"k8s.io/client-go/discovery"
 	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/metadata"
@@ -57,8 +58,10 @@ type Set struct {
 	mu       sync.RWMutex
 	ctx      context.Context //nolint:containedctx // informers live as long as Start's context, not the caller's of Apply
 	handlers []Handler
-	// complete says that resources are all that is served.
+	// complete says that resources are all that is served, and down are the groups and
+	// versions that did not answer.
 	complete  bool
+	down      sets.Set[schema.GroupVersion]
 	resources map[schema.GroupVersionResource]Resource
 	// paths are resources, and what cannot be listed: subresources among them,
 	// as in deployments/scale.
@@ -219,6 +222,14 @@ func (s *Set) indexer(gvr schema.GroupVersionResource) cache.Indexer {
 		return w.informer.GetIndexer()
 	}
 	return nil
+}
+
+// Down says whether the API server did not say, when it was asked last, what it serves of a
+// group and version: one whose own server does not answer.
+func (s *Set) Down(gv schema.GroupVersion) bool {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return s.down.Has(gv)
 }
 
 // Complete says whether the API server's last answer had all that it serves.

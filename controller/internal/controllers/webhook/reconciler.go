@@ -48,6 +48,7 @@ type Objects interface {
 	Handle(informer.Handler)
 	Discovered() bool
 	Complete() bool
+	Down(gv schema.GroupVersion) bool
 	Paths() []informer.Resource
 	Resources() []informer.Resource
 	State(consumer string, gvr schema.GroupVersionResource) informer.State
@@ -268,7 +269,7 @@ func (r *Reconciler) entries(live *admissionregistrationv1.ValidatingWebhookConf
 	bundle := r.Certificates.Bundle()
 	opts := policy.WebhookOptions{
 		Recovery: r.Recovery,
-		Served:   r.Objects.Paths(), Client: r.client(bundle), BundleSize: certs.BundleSize(bundle), Refused: r.unconditional,
+		Served:   append(r.Objects.Paths(), policy.Asked(live.Webhooks, r.Objects.Down)...), Client: r.client(bundle), BundleSize: certs.BundleSize(bundle), Refused: r.unconditional,
 	}
 	out := []admissionregistrationv1.ValidatingWebhook{policy.ValidateWebhook(opts)}
 	if record != nil {

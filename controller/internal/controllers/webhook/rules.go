@@ -251,6 +251,10 @@ func (r *Reconciler) blocked(one *ruled, resources []informer.Resource) (reason,
 		i := slices.IndexFunc(resources, func(resource informer.Resource) bool {
 			return resource.Group == reference.GVK.Group && resource.Version == reference.GVK.Version && resource.Kind == reference.GVK.Kind
 		})
+		if i < 0 && r.Objects.Down(reference.GVK.GroupVersion()) {
+			return v1alpha1.ReasonSyncing, fmt.Sprintf("refs.%s refers to %s, of which the API server does not know at present what is served: its APIService is not available",
+				reference.Name, reference.GVK.GroupVersion())
+		}
 		if i < 0 {
 			return v1alpha1.ReasonKindNotFound, fmt.Sprintf("refs.%s refers to kind %s of %s, which the API server does not serve",
 				reference.Name, reference.GVK.Kind, reference.GVK.GroupVersion())

@@ -19,15 +19,23 @@ import (
 // stateOf are Objects of a few kinds, which are in one state, or not served.
 type stateOf struct{ state informer.State }
 
-func (stateOf) Handle(informer.Handler)      {}
-func (stateOf) Discovered() bool             { return true }
-func (stateOf) Complete() bool               { return true }
-func (s stateOf) Paths() []informer.Resource { return s.Resources() }
+func (stateOf) Handle(informer.Handler)       {}
+func (stateOf) Discovered() bool              { return true }
+func (stateOf) Complete() bool                { return true }
+func (stateOf) Down(schema.GroupVersion) bool { return false }
+func (s stateOf) Paths() []informer.Resource  { return s.Resources() }
 
 // incomplete are Objects of which not all are known.
 type incomplete struct{ stateOf }
 
 func (incomplete) Complete() bool { return false }
+
+// down are Objects of which nothing is known, as no group answers.
+type down struct{ incomplete }
+
+func (down) Down(schema.GroupVersion) bool  { return true }
+func (down) Paths() []informer.Resource     { return nil }
+func (down) Resources() []informer.Resource { return nil }
 
 func (s stateOf) Resources() []informer.Resource {
 	if s.state.Phase == informer.Absent {
@@ -107,6 +115,35 @@ func TestUsableOutlastsAStart(t *testing.T) {
 		if one.report.Enforced != wantEnforced {
 			t.Errorf("step %d: Enforced=%s, want %s", i, one.report.Enforced, wantEnforced)
 		}
+	}
+}
+
+// An outage of what a rule in force refers to is no reason to open its gate, however long it
+// lasts: a leader that is new to it does not know what there was.
+func TestUsableOutlastsAnOutage(t *testing.T) {
+	t.Parallel()
+	compiler, err := expr.NewCompiler(10)
+	if err != nil {
+		t.Fatal(err)
+	}
+	key := rule.Key{Kind: rule.KindClusterRule, Name: "counts"}
+	compiled, mistakes := rule.Compile(compiler, key, 1, &builders.MakeClusterRule("counts").Modes(v1alpha1.ModeAdmission).
+		Match("apps", "v1", "deployments").Refer("widgets", "example.com/v1", "Widget").Validate("refs.widgets.size() < 9", "").Obj().Spec)
+	if len(mistakes) > 0 {
+		t.Fatal(mistakes)
+	}
+	clk := clocktesting.NewFakeClock(time.Date(2026, 11, 21, 12, 0, 0, 0, time.UTC))
+	r := New(Options{Clock: clk, Objects: down{}, Consumer: func(*rule.Rule) string { return "" }, InForce: func(rule.Key) *rule.Rule { return nil }})
+	for range 3 {
+		one := &ruled{key: key, rule: compiled, inForce: true, before: true}
+		if used := r.usable([]*ruled{one}); len(used) != 1 || one.report.Enforced != "" {
+			t.Errorf("after %s: used %v, %+v", clk.Since(time.Date(2026, 11, 21, 12, 0, 0, 0, time.UTC)), used, one.report)
+		}
+		clk.Step(lasting)
+	}
+	fresh := &ruled{key: key, rule: compiled}
+	if used := r.usable([]*ruled{fresh}); len(used) != 0 || fresh.report.Enforced != metav1.ConditionUnknown {
+		t.Errorf("a rule that was never in force: used %v, %+v", used, fresh.report)
 	}
 }
 
