@@ -103,14 +103,22 @@ func TestWebhookEnforcesRulesWithReferences(t *testing.T) {
 		Match("policy", "v1", "poddisruptionbudgets").Operations(admissionregistrationv1.Delete).
 		Refer("deployments", "apps/v1", "Deployment").
 		Validate("!refs.deployments.exists(d, d.spec.replicas > 1 && selectorMatches(oldObject.spec.selector, d.spec.template.metadata.labels))", "it is in use").Obj()
-	e.create(t, rule, scales, keeps)
+	conditional := builders.MakeClusterRule("conditional").Modes(admission).
+		Match("", "v1", "limitranges").Condition("ours", "object.metadata.labels.team == 'a'").
+		Refer("all", "apps/v1", "Deployment").Validate("refs.all.size() >= 0", "").Obj()
+	e.create(t, rule, scales, keeps, conditional)
 	e.startReplica(t, withWebhook(t, "judge"))
-	for _, one := range []*v1alpha1.ClusterRule{rule, scales, keeps} {
+	for _, one := range []*v1alpha1.ClusterRule{rule, scales, keeps, conditional} {
 		e.enforced(t, one, metav1.ConditionTrue, v1alpha1.ReasonSucceeded)
 	}
 	deployment := func(name string, replicas int32) *appsv1.Deployment {
 		return builders.MakeDeployment(namespace, name).Label("app", name).Replicas(replicas).Obj()
 	}
+
+	eventually(t, takeUp, func(ctx context.Context) (bool, string) {
+		err := tries(ctx, jane, &corev1.LimitRange{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "unlabelled"}})
+		return err != nil && strings.Contains(err.Error(), "// Mainstay, webhook fail-") && strings.Contains(err.Error(), "no such key: labels"), fmt.Sprint(err)
+	})
 
 	var refusal error
 	eventually(t, takeUp, func(ctx context.Context) (bool, string) {

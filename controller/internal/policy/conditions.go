@@ -38,12 +38,13 @@ func edited(recovery Recovery) string {
 // conditions are that a request is to be judged, what is common to a rule's policies, and the
 // rule's own. Those cost nothing where nobody is judged: that the first is false then is not
 // enough, as all of them are evaluated, which takes time, and a request on which they run out
-// of budget is refused.
-func conditions(name, judged string, common, own []admissionregistrationv1.MatchCondition) []admissionregistrationv1.MatchCondition {
+// of budget is refused. A note stands before each of the rule's: where one fails, the API
+// server's refusal has the expression, and nothing else of whose it is.
+func conditions(name, judged, note string, common, own []admissionregistrationv1.MatchCondition) []admissionregistrationv1.MatchCondition {
 	out := append([]admissionregistrationv1.MatchCondition{{Name: name, Expression: judged}}, common...)
 	for _, condition := range own {
 		// The line breaks end a comment, if the expression has one.
-		condition.Expression = fmt.Sprintf("%s && (\n%s\n)", judged, condition.Expression)
+		condition.Expression = fmt.Sprintf("%s%s && (\n%s\n)", note, judged, condition.Expression)
 		out = append(out, condition)
 	}
 	return out

@@ -61,13 +61,13 @@ func Compile(r *rule.Rule, opts Options) (*Objects, *Refusal) {
 	if reach.guarded {
 		name := objectName(guardedPrefix, r.Key())
 		out.addPolicy(r, opts, name, failurePolicyOf(r), guardedConstraints(r, opts.Recovery.Namespaces),
-			conditions(conditionGuarded, guarded(opts.Recovery), common, r.Spec().MatchConditions))
+			conditions(conditionGuarded, guarded(opts.Recovery), "", common, r.Spec().MatchConditions))
 		out.addBinding(r, opts, name, name, nil)
 	}
 	if reach.namespaces || reach.kinds {
 		name := objectName(recoveryPrefix, r.Key())
 		out.addPolicy(r, opts, name, admissionregistrationv1.Ignore, recoveryConstraints(r),
-			conditions(conditionEdited, edited(opts.Recovery), common, r.Spec().MatchConditions))
+			conditions(conditionEdited, edited(opts.Recovery), "", common, r.Spec().MatchConditions))
 		if reach.namespaces {
 			out.addBinding(r, opts, name, name, inNamespaces(opts.Recovery.Namespaces))
 		}

@@ -304,7 +304,7 @@ func (e *entry) webhook(opts WebhookOptions) admissionregistrationv1.ValidatingW
 	return webhook(e.name, failure, reviewTimeout, opts.Client(AdmitPath+e.group), admissionregistrationv1.ValidatingWebhook{
 		NamespaceSelector: constraints.NamespaceSelector,
 		ObjectSelector:    constraints.ObjectSelector,
-		MatchConditions:   conditions(conditionGuarded, guarded(opts.Recovery), nil, own),
+		MatchConditions:   conditions(conditionGuarded, guarded(opts.Recovery), "// Mainstay, webhook "+e.name+"\n", nil, own),
 		Rules:             e.rules(),
 	})
 }
