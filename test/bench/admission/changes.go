@@ -10,6 +10,7 @@ import (
 	"slices"
 	"time"
 
+	coordinationv1 "k8s.io/api/coordination/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -33,47 +34,57 @@ func (b *bed) list() []change {
 	return []change{
 		{"rolling_restart", true, b.roll},
 		{"leader_change", true, b.changeLeader},
+		{"lease_lost", true, b.loseLease},
 		{"rotation", true, b.rotate},
 		{"leader_kill", false, b.killLeader},
 		{"serving_kill", false, b.killServing},
 	}
 }
 
-// changes has each happen under load, with ten rules in force. The first error says which
-// of those that must lose nothing did.
-func (b *bed) changes(ctx context.Context, metrics map[string]bench.Metric) (missed, err error) {
+// changes has each happen under load, with ten rules in force. lost says which of those that
+// must lose nothing did.
+func (b *bed) changes(ctx context.Context, metrics map[string]bench.Metric) (lost, err error) {
 	if err := b.rules(ctx, 10, true); err != nil {
 		return nil, err
 	}
-	var misses []error
-	for _, change := range b.list() {
-		b.matched.lasts(ctx, warmUp)
-		stop := make(chan struct{})
-		result := make(chan *outcome, 1)
-		go func() { result <- b.matched.during(ctx, stop) }()
-		began := time.Now()
-		err := b.pause(ctx, around)
-		if err == nil {
-			err = change.do(ctx)
-		}
-		if err == nil {
-			err = b.pause(ctx, around)
-		}
-		close(stop)
-		out := <-result
-		if err != nil {
-			return nil, fmt.Errorf("%s: %w", change.name, err)
-		}
-		b.say("%s: %.0f s, %s", change.name, time.Since(began).Seconds(), out)
-		metrics[change.name+"_requests"] = bench.Metric{Value: float64(len(out.took) + out.failed), Unit: "requests"}
-		metrics[change.name+"_failed"] = bench.Metric{Value: float64(out.failed), Unit: "requests"}
-		metrics[change.name+"_over_1s"] = bench.Metric{Value: float64(out.slow), Unit: "requests"}
-		metrics[change.name+"_max"] = bench.Metric{Value: out.quantile(1), Unit: "s"}
-		if change.free && out.failed+out.slow > 0 {
-			misses = append(misses, fmt.Errorf("%s: %d requests failed, %d took over %s", change.name, out.failed, out.slow, slow))
+	values := map[string][]float64{}
+	for number := range b.runs {
+		for _, change := range b.list() {
+			out, err := b.underLoad(ctx, change.do)
+			if err != nil {
+				return nil, fmt.Errorf("%s: %w", change.name, err)
+			}
+			b.say("run %d of %d, %s: %s", number+1, b.runs, change.name, out)
+			for name, value := range map[string]float64{"requests": float64(len(out.took) + out.failed), "failed": float64(out.failed), "over_1s": float64(out.slow)} {
+				name = change.name + "_" + name
+				values[name] = append(values[name], value)
+				metrics[name] = bench.Of("requests", values[name]...)
+			}
+			name := change.name + "_max"
+			values[name] = append(values[name], out.quantile(1))
+			metrics[name] = bench.Of("s", values[name]...)
+			if change.free && out.failed+out.slow > 0 {
+				lost = errors.Join(lost, fmt.Errorf("%s: %d requests failed, %d took over %s", change.name, out.failed, out.slow, slow))
+			}
 		}
 	}
-	return errors.Join(misses...), nil
+	return lost, nil
+}
+
+// underLoad has something happen while requests are made.
+func (b *bed) underLoad(ctx context.Context, do func(context.Context) error) (*outcome, error) {
+	b.matched.lasts(ctx, warmUp)
+	stop, result := make(chan struct{}), make(chan *outcome, 1)
+	go func() { result <- b.matched.during(ctx, stop) }()
+	err := b.pause(ctx, around)
+	if err == nil {
+		err = do(ctx)
+	}
+	if err == nil {
+		err = b.pause(ctx, around)
+	}
+	close(stop)
+	return <-result, err
 }
 
 func (b *bed) pause(ctx context.Context, length time.Duration) error {
@@ -103,6 +114,32 @@ func (b *bed) roll(ctx context.Context) error {
 // changeLeader ends the leader gracefully.
 func (b *bed) changeLeader(ctx context.Context) error {
 	return b.replaceLeader(ctx, (*replicas.Replica).Stop)
+}
+
+// loseLease gives the Lease to somebody else. The leader gives up, and is started again.
+func (b *bed) loseLease(ctx context.Context) error {
+	leader, err := b.replicas.AwaitLeader(ctx)
+	if err != nil {
+		return err
+	}
+	starts := leader.Starts()
+	lease := &coordinationv1.Lease{}
+	err = b.until(ctx, "the Lease is somebody else's", func(ctx context.Context) error {
+		if err := b.client.Get(ctx, client.ObjectKey{Namespace: replicas.Namespace, Name: replicas.LeaseName}, lease); err != nil {
+			return err
+		}
+		lease.Spec.HolderIdentity = new("somebody-else")
+		return b.client.Update(ctx, lease)
+	})
+	if err != nil {
+		return err
+	}
+	return b.until(ctx, "the former leader is back", func(context.Context) error {
+		if leader.Starts() == starts || b.replicas.Endpoints() < len(b.replicas.Running()) {
+			return errors.New("it is not")
+		}
+		return nil
+	})
 }
 
 // killLeader ends it at once, which nobody is told.
