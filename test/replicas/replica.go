@@ -1,9 +1,11 @@
 package replicas
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"os"
 	"os/exec"
@@ -38,6 +40,7 @@ type Replica struct {
 	pod, log                 string
 	args                     []string
 	metrics, health, webhook string
+	line                     *line // to the API server; nil without Pods
 
 	mu     sync.Mutex
 	cmd    *exec.Cmd
@@ -48,6 +51,16 @@ type Replica struct {
 
 // Pod is the name of the pod that it stands for.
 func (r *Replica) Pod() string { return r.pod }
+
+// Addr is where its webhook listens; empty without one.
+func (r *Replica) Addr() string { return r.webhook }
+
+// CutOff has the replica reach the API server no more, which goes on to reach the replica.
+// Nobody is told: what is sent waits, and goes through after Reconnect. It takes Pods.
+func (r *Replica) CutOff() { r.line.BlackHole() }
+
+// Reconnect undoes CutOff.
+func (r *Replica) Reconnect() { r.line.release() }
 
 // Tail is the end of its log.
 func (r *Replica) Tail() string {
@@ -209,21 +222,39 @@ func (r *Replica) CPU() (time.Duration, error) {
 	return total, nil
 }
 
+// Readyz is what the process says of its readiness, with the HTTP status; of one check where
+// that is named.
+func (r *Replica) Readyz(ctx context.Context, check string) (status int, text string, err error) {
+	status, body, err := r.get(ctx, r.health, "/readyz/"+check)
+	return status, string(body), err
+}
+
 // Metrics are what the process reports, by name.
 func (r *Replica) Metrics(ctx context.Context) (map[string]*dto.MetricFamily, error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+r.metrics+"/metrics", http.NoBody)
+	_, body, err := r.get(ctx, r.metrics, "/metrics")
 	if err != nil {
-		return nil, fmt.Errorf("read the metrics of replica %s: %w", r.pod, err)
+		return nil, err
 	}
-	resp, err := http.DefaultClient.Do(req)
-	if err != nil {
-		return nil, fmt.Errorf("read the metrics of replica %s: %w", r.pod, err)
-	}
-	defer func() { _ = resp.Body.Close() }()
 	parser := expfmt.NewTextParser(model.UTF8Validation)
-	families, err := parser.TextToMetricFamilies(resp.Body)
+	families, err := parser.TextToMetricFamilies(bytes.NewReader(body))
 	if err != nil {
 		return nil, fmt.Errorf("read the metrics of replica %s: %w", r.pod, err)
 	}
 	return families, nil
+}
+
+func (r *Replica) get(ctx context.Context, addr, path string) (status int, body []byte, err error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+addr+path, http.NoBody)
+	if err != nil {
+		return 0, nil, fmt.Errorf("ask replica %s for %s: %w", r.pod, path, err)
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return 0, nil, fmt.Errorf("ask replica %s for %s: %w", r.pod, path, err)
+	}
+	defer func() { _ = resp.Body.Close() }()
+	if body, err = io.ReadAll(resp.Body); err != nil {
+		return 0, nil, fmt.Errorf("ask replica %s for %s: %w", r.pod, path, err)
+	}
+	return resp.StatusCode, body, nil
 }

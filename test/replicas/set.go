@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -13,6 +14,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/rest"
 
 	"github.com/mainstay-dev/mainstay/test/cluster"
 )
@@ -39,6 +41,10 @@ type Options struct {
 	Lag time.Duration
 	// HTTP2 has the API server call as it calls its own host only: with one connection.
 	HTTP2 bool
+	// Pods has every replica be a Pod, where the others find it: with an address of its own
+	// and the port that all have. It stays when its replica ends. A replica reaches the API
+	// server by a line of its own, which CutOff cuts. It takes Webhook.
+	Pods bool
 	// Flags are given to every replica, after those of the Set.
 	Flags []string
 }
@@ -47,9 +53,11 @@ type Options struct {
 // goroutines.
 type Set struct {
 	opts       Options
+	config     *rest.Config // of the replicas
 	kubeconfig string
 	client     kubernetes.Interface
 	front      *Front // nil without a webhook
+	port       int    // of the webhook of every Pod; 0 without Pods
 
 	mu       sync.Mutex
 	replicas []*Replica
@@ -63,7 +71,7 @@ func New(opts Options) (*Set, error) {
 	if err != nil {
 		return nil, fmt.Errorf("make the config of the replicas: %w", err)
 	}
-	s := &Set{opts: opts, kubeconfig: filepath.Join(opts.Cluster.Dir(), "mainstay.kubeconfig")}
+	s := &Set{opts: opts, config: cfg, kubeconfig: filepath.Join(opts.Cluster.Dir(), "mainstay.kubeconfig")}
 	if err := cluster.WriteKubeconfig(s.kubeconfig, cfg); err != nil {
 		return nil, err
 	}
@@ -75,6 +83,13 @@ func New(opts Options) (*Set, error) {
 			return nil, err
 		}
 	}
+	if opts.Pods {
+		ports, err := cluster.FreePorts(1)
+		if err != nil {
+			return nil, fmt.Errorf("choose the port of the webhook: %w", err)
+		}
+		s.port = ports[0]
+	}
 	return s, nil
 }
 
@@ -85,15 +100,29 @@ func (s *Set) Front() *Front { return s.front }
 // it is ready. A process that ends by itself is started again, as a kubelet does.
 func (s *Set) Start(pod string) (*Replica, error) {
 	r := &Replica{set: s, pod: pod, log: filepath.Join(s.opts.Cluster.Dir(), pod+".log"), gone: make(chan struct{})}
-	r.args = []string{"controller", "--kubeconfig", s.kubeconfig}
-	if s.front == nil {
-		r.args = append(r.args, "--metrics-addr=0", "--health-addr=0", "--webhook-addr=0")
-	} else {
+	kubeconfig := s.kubeconfig
+	if s.front != nil {
 		ports, err := cluster.FreePorts(3)
 		if err != nil {
 			return nil, fmt.Errorf("start replica %s: %w", pod, err)
 		}
 		r.metrics, r.health, r.webhook = loopback(ports[0]), loopback(ports[1]), loopback(ports[2])
+	}
+	if s.opts.Pods {
+		addr := podAddress(len(s.All()))
+		r.webhook = net.JoinHostPort(addr, strconv.Itoa(s.port))
+		err := s.join(context.Background(), r, addr)
+		if err == nil {
+			kubeconfig, err = s.connect(r)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("start replica %s: %w", pod, err)
+		}
+	}
+	r.args = []string{"controller", "--kubeconfig", kubeconfig}
+	if s.front == nil {
+		r.args = append(r.args, "--metrics-addr=0", "--health-addr=0", "--webhook-addr=0")
+	} else {
 		r.args = append(r.args, "--metrics-addr="+r.metrics, "--health-addr="+r.health, "--webhook-addr="+r.webhook, "--webhook-url="+s.front.URL())
 	}
 	r.args = append(r.args, s.opts.Flags...)
@@ -189,6 +218,11 @@ func (s *Set) Close() error {
 	err := s.Kill()
 	if s.front != nil {
 		s.front.close()
+	}
+	for _, r := range s.All() {
+		if r.line != nil {
+			r.line.close()
+		}
 	}
 	return err
 }
