@@ -30,7 +30,7 @@ import (
 // whose answer does not count.
 func TestNobodyAnswers(t *testing.T) {
 	t.Parallel()
-	e := start(t)
+	e := start(t, replicas.Options{})
 	t.Run("attended", func(t *testing.T) {
 		e.triesEveryKind(t)
 		e.holds(t, expected{})

@@ -15,6 +15,7 @@ import (
 
 	"github.com/mainstay-dev/mainstay/controller/api/v1alpha1"
 	"github.com/mainstay-dev/mainstay/test/builders"
+	"github.com/mainstay-dev/mainstay/test/replicas"
 )
 
 // loops runs into the limit of its cost: it is true of ten numbers, each with each other, a
@@ -25,7 +26,7 @@ var loops = strings.Repeat("[0,1,2,3,4,5,6,7,8,9].all(x, ", 6) + "x >= 0" + stri
 // nothing else.
 func TestBadRules(t *testing.T) {
 	t.Parallel()
-	e := start(t)
+	e := start(t, replicas.Options{})
 	serviceAccounts := func(name string) *builders.ClusterRuleBuilder {
 		return builders.MakeClusterRule(name).Modes(v1alpha1.ModeAdmission).FailurePolicy(admissionregistrationv1.Fail).Match("", "v1", "serviceaccounts")
 	}

@@ -39,6 +39,9 @@ const (
 	// configuration is the name of Mainstay's webhook configuration.
 	configuration = "mainstay"
 
+	// lease is how long a leader that is silent stays it, and retry how often others look.
+	lease, retry = 6 * time.Second, 500 * time.Millisecond
+
 	// within is how long anything may take to come about on a busy machine.
 	within = 2 * time.Minute
 )
@@ -54,8 +57,8 @@ type env struct {
 }
 
 // start starts a control plane with its rules in force: one that the API server judges by
-// itself, and those with references.
-func start(t *testing.T, flags ...string) *env {
+// itself, and those with references. Of opts it sets what all tests have in common.
+func start(t *testing.T, opts replicas.Options) *env {
 	t.Helper()
 	c, err := cluster.Start(t.Context(), cluster.Options{Out: t.Output()})
 	if err != nil {
@@ -93,8 +96,12 @@ func start(t *testing.T, flags ...string) *env {
 	})
 	eventually(t, "the kinds are served", func(ctx context.Context) error { return e.path.Prepare(ctx, e.client) })
 
-	short := []string{"--leader-election-lease-duration=6s", "--leader-election-renew-deadline=5s", "--leader-election-retry-period=500ms", "--drain-time=3s"}
-	e.replicas, err = replicas.New(replicas.Options{Cluster: c, Program: program, Webhook: true, Flags: append(short, flags...)})
+	opts.Cluster, opts.Program, opts.Webhook = c, program, true
+	opts.Flags = []string{
+		"--leader-election-lease-duration=" + lease.String(), "--leader-election-renew-deadline=5s",
+		"--leader-election-retry-period=" + retry.String(), "--drain-time=3s",
+	}
+	e.replicas, err = replicas.New(opts)
 	if err != nil {
 		t.Fatal(err)
 	}

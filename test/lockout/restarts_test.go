@@ -14,7 +14,7 @@ import (
 // TestRestarts has leaders, API servers and whole clusters go and come.
 func TestRestarts(t *testing.T) {
 	t.Parallel()
-	e := start(t)
+	e := start(t, replicas.Options{})
 	t.Run("leader changes once a second", e.leaderChanges)
 	t.Run("the API server restarts", e.apiServerRestarts)
 	t.Run("a cold start with the configuration persisted", e.coldStart)

@@ -26,7 +26,7 @@ const collected = 90 * time.Second
 // TestRemovedInAnyOrder has parts of Mainstay go before the others.
 func TestRemovedInAnyOrder(t *testing.T) {
 	t.Parallel()
-	e := start(t)
+	e := start(t, replicas.Options{})
 	t.Run("the namespace first, with everything still running", e.namespaceFirst)
 	t.Run("the CRDs first, with everything still running", e.kindsFirst)
 	t.Run("the CRDs first, with nobody there", e.kindsFirstAlone)
