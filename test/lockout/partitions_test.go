@@ -159,7 +159,7 @@ func (e *env) oneCutOff(t *testing.T) {
 	if took < silence-lately {
 		t.Errorf("not ready %s after it was cut off, want %s at least", took, silence-lately)
 	}
-	for _, want := range []string{"500", "[-]webhook failed", "the API server is silent here for more than 15s, and another replica hears it"} {
+	for _, want := range []string{"503", "[-]webhook failed", "the API server is silent here for more than 15s, and another replica hears it"} {
 		if !strings.Contains(said, want) {
 			t.Errorf("it says %q, want %q", said, want)
 		}

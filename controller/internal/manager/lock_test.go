@@ -2,12 +2,17 @@ package manager
 
 import (
 	"context"
+	"io"
+	"net/http"
+	"net/http/httptest"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/go-logr/logr"
+	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/leaderelection/resourcelock"
+	"k8s.io/client-go/util/flowcontrol"
 )
 
 // silent is a Lease of an API server that may not answer.
@@ -70,4 +75,37 @@ func TestLateLeaderGivesUpSoon(t *testing.T) {
 			t.Errorf("a leader that is late waits %s, want at most %s", got, 2*lock.hurry)
 		}
 	})
+}
+
+// neverAllows is a rate limit that LISTs have used up.
+type neverAllows struct{ flowcontrol.RateLimiter }
+
+func (neverAllows) Wait(ctx context.Context) error {
+	<-ctx.Done()
+	return ctx.Err()
+}
+
+// The Lease is renewed however much the program has to read.
+func TestLeaseWaitsForNoOtherRequest(t *testing.T) {
+	t.Parallel()
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		_, _ = io.WriteString(w, `{"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": {"name": "mainstay"}, "spec": {"holderIdentity": "mainstay-0"}}`)
+	}))
+	t.Cleanup(server.Close)
+	opts := Default()
+	opts.PodName, opts.Log = "mainstay-0", logr.Discard()
+	lock, err := newLock(&rest.Config{Host: server.URL, RateLimiter: neverAllows{}}, opts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	record, _, err := lock.Get(ctx)
+	if err == nil {
+		err = lock.Update(ctx, *record)
+	}
+	if err != nil {
+		t.Error(err)
+	}
 }

@@ -10,6 +10,7 @@ import (
 	"net/http/httptest"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/iotest"
 	"time"
@@ -19,6 +20,7 @@ import (
 	dto "github.com/prometheus/client_model/go"
 	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/utils/clock"
 
 	"github.com/mainstay-dev/mainstay/controller/api/v1alpha1"
 	"github.com/mainstay-dev/mainstay/controller/internal/health"
@@ -101,6 +103,45 @@ func TestSelectedNamespaces(t *testing.T) {
 	f.await(t, "not selected", func() bool { return f.says(t, r, aPod) == "allowed" })
 	objects.set(namespaces, "", "shop", nil)
 	f.await(t, "judged again", func() bool { return strings.HasPrefix(f.says(t, r, aPod), "500 InternalError") })
+}
+
+// brokenClock has the program fail where nobody expects it.
+type brokenClock struct {
+	clock.PassiveClock
+	broken atomic.Bool
+}
+
+func (c *brokenClock) Now() time.Time {
+	if c.broken.Load() {
+		panic("the clock broke")
+	}
+	return c.PassiveClock.Now()
+}
+
+// A fault of the program is the answer of one review, which the API server handles as the
+// rule's failurePolicy says, and a reason of the replica's own.
+func TestFaultFailsOneReview(t *testing.T) {
+	t.Parallel()
+	f := newEngine(t, newFakeObjects())
+	broken := &brokenClock{PassiveClock: f.passive}
+	f.Engine.clock = broken
+	r := few("a", 0).Obj()
+	f.set(r)
+	f.run(t)
+	const denied = "422 Invalid: ClusterRule a: too many (kubectl describe clusterrule a)"
+	f.await(t, "judged", func() bool { return f.says(t, r, aPod) == denied })
+	owns := f.observed.owns
+	broken.broken.Store(true)
+	if got := f.says(t, r, aPod); got != "HTTP 500" {
+		t.Error(got)
+	}
+	broken.broken.Store(false)
+	if got := f.says(t, r, aPod); got != denied {
+		t.Error(got)
+	}
+	if got := f.observed.owns - owns; got != 1 {
+		t.Errorf("%d reviews failed for a reason of the replica's own, want 1", got)
+	}
 }
 
 func TestBeforeItIsSynced(t *testing.T) {
