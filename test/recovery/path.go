@@ -8,7 +8,10 @@ import (
 	"sync"
 	"time"
 
+	appsv1 "k8s.io/api/apps/v1"
+	autoscalingv1 "k8s.io/api/autoscaling/v1"
 	corev1 "k8s.io/api/core/v1"
+	policyv1 "k8s.io/api/policy/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -20,6 +23,9 @@ import (
 
 // standing is the name of the objects whose subresources are written.
 const standing = "standing"
+
+// emptier is the one of Users who deletes by collections.
+const emptier = "system:serviceaccount:kube-system:namespace-controller"
 
 // atOnce is how many requests of one walk are under way.
 const atOnce = 4
@@ -121,7 +127,7 @@ type Report func(user, what string, took time.Duration, err error)
 // server-side dry run, then the apply itself. The name, a DNS label, is that of the
 // objects, and no other walk's that is under way. Of what is in a namespace each kind is
 // tried in one of them; turn says which. A kind that the API server does not serve is
-// left out.
+// left out. Of standing objects it writes subresources in every namespace.
 func (p Path) Walk(ctx context.Context, cfg *rest.Config, user User, name string, turn int, report Report) error {
 	cfg = rest.CopyConfig(cfg)
 	cfg.QPS = -1
@@ -155,6 +161,7 @@ func (p Path) Walk(ctx context.Context, cfg *rest.Config, user User, name string
 		all = append(all, w.subresources(namespace)...)
 	}
 	for i, namespace := range p.Namespaces {
+		all = append(all, w.disruptions(namespace)...)
 		objs, err := Namespaced(name, namespace)
 		if err != nil {
 			return err
@@ -213,11 +220,32 @@ func (w *walker) cycle(ctx context.Context, obj *unstructured.Unstructured) {
 		return
 	}
 	changed := obj.DeepCopy()
-	changed.SetLabels(map[string]string{"changed": "yes"})
+	labels := map[string]string{"changed": obj.GetName()}
+	changed.SetLabels(labels)
 	w.try(ctx, "change "+what, func(ctx context.Context) error { return apply(ctx, w.client, changed) })
+	if w.user.Name == emptier && obj.GetNamespace() != "" {
+		w.try(ctx, "delete by collection "+what, func(ctx context.Context) error { return w.empty(ctx, obj, labels) })
+		return
+	}
 	w.try(ctx, "delete "+what, func(ctx context.Context) error {
 		return client.IgnoreNotFound(w.client.Delete(ctx, obj.DeepCopy(), client.GracePeriodSeconds(0), client.PropagationPolicy(metav1.DeletePropagationBackground)))
 	})
+}
+
+// empty deletes what has the labels, as the namespace controller does with a whole namespace.
+// The API server asks about each object of a collection, and about none where there is none.
+func (w *walker) empty(ctx context.Context, obj *unstructured.Unstructured, labels client.MatchingLabels) error {
+	err := w.client.DeleteAllOf(ctx, obj.DeepCopy(), client.InNamespace(obj.GetNamespace()), labels,
+		client.GracePeriodSeconds(0), client.PropagationPolicy(metav1.DeletePropagationBackground))
+	if err != nil {
+		return err
+	}
+	left := obj.DeepCopy()
+	err = w.client.Get(ctx, client.ObjectKeyFromObject(obj), left)
+	if err == nil && left.GetDeletionTimestamp() == nil && left.GetLabels()["changed"] != "" {
+		return errors.New("it is there")
+	}
+	return client.IgnoreNotFound(err)
 }
 
 // subresources are written of the standing objects of a namespace, without effect.
@@ -230,6 +258,25 @@ func (w *walker) subresources(namespace string) []func(context.Context) {
 				pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: standing}}
 				to := &corev1.Binding{Target: corev1.ObjectReference{Kind: "Node", Name: standing}}
 				return w.client.SubResource("binding").Create(ctx, pod, to, client.DryRunAll)
+			})
+		},
+	}
+}
+
+// disruptions are a drain of the standing pod of a namespace and a change of the replicas of
+// the Deployment there, without effect. Off the recovery path rules may refuse them.
+func (w *walker) disruptions(namespace string) []func(context.Context) {
+	at := metav1.ObjectMeta{Namespace: namespace, Name: standing}
+	return []func(context.Context){
+		func(ctx context.Context) {
+			w.try(ctx, "evict a pod in "+namespace, func(ctx context.Context) error {
+				return w.client.SubResource("eviction").Create(ctx, &corev1.Pod{ObjectMeta: at}, &policyv1.Eviction{ObjectMeta: at}, client.DryRunAll)
+			})
+		},
+		func(ctx context.Context) {
+			w.try(ctx, "scale a Deployment in "+namespace, func(ctx context.Context) error {
+				patch := client.RawPatch(types.MergePatchType, []byte(`{"spec":{"replicas":1}}`))
+				return w.client.SubResource("scale").Patch(ctx, &appsv1.Deployment{ObjectMeta: at}, patch, client.DryRunAll, client.WithSubResourceBody(&autoscalingv1.Scale{}))
 			})
 		},
 	}
