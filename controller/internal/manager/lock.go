@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/go-logr/logr"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/leaderelection/resourcelock"
 )
@@ -73,7 +74,20 @@ func (l *guardedLock) Create(ctx context.Context, record resourcelock.LeaderElec
 // remembers: it reads the Lease anew, so that the write succeeds, and clears it
 // without a look at who holds it now. A leader that was paused past its lease
 // would so take the leadership from its successor when it wakes up and exits.
+// A renewal that it gave up for the release may still be written between the two, and
+// nobody would lead for as long as that counts: the release is tried once more.
 func (l *guardedLock) Update(ctx context.Context, record resourcelock.LeaderElectionRecord) error {
+	err := l.update(ctx, record)
+	if record.HolderIdentity != "" || !apierrors.IsConflict(err) {
+		return err
+	}
+	if _, _, err := l.Get(ctx); err != nil {
+		return err
+	}
+	return l.update(ctx, record)
+}
+
+func (l *guardedLock) update(ctx context.Context, record resourcelock.LeaderElectionRecord) error {
 	if holder := l.lastSeen(); record.HolderIdentity == "" && holder != l.Identity() {
 		return fmt.Errorf("release lease %s: it is held by %q now", l.Describe(), holder)
 	}

@@ -2,18 +2,62 @@ package manager
 
 import (
 	"context"
+	"errors"
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/go-logr/logr"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/leaderelection/resourcelock"
 	"k8s.io/client-go/util/flowcontrol"
 )
+
+// overtaken is a Lease that a renewal is written to after it was read to be released.
+type overtaken struct {
+	resourcelock.Interface
+	holders []string // as they are read, one after the other
+	written []string
+}
+
+func (o *overtaken) Identity() string { return "mainstay-0" }
+func (o *overtaken) Describe() string { return "mainstay-system/mainstay" }
+
+func (o *overtaken) Get(context.Context) (*resourcelock.LeaderElectionRecord, []byte, error) {
+	holder := o.holders[0]
+	o.holders = o.holders[1:]
+	return &resourcelock.LeaderElectionRecord{HolderIdentity: holder}, nil, nil
+}
+
+func (o *overtaken) Update(_ context.Context, record resourcelock.LeaderElectionRecord) error {
+	if o.written = append(o.written, record.HolderIdentity); len(o.written) == 1 {
+		return apierrors.NewConflict(schema.GroupResource{Resource: "leases"}, "mainstay", errors.New("the object has been modified"))
+	}
+	return nil
+}
+
+// A leader that stops releases its Lease though a renewal of its own came between, and not
+// where it was another replica that did.
+func TestReleaseIsTriedOnceMore(t *testing.T) {
+	t.Parallel()
+	for holder, want := range map[string][]string{"mainstay-0": {"", ""}, "mainstay-1": {""}} {
+		lease := &overtaken{holders: []string{"mainstay-0", holder}}
+		lock := &guardedLock{Interface: lease, log: logr.Discard(), deadline: 10 * time.Second, hurry: time.Second}
+		if _, _, err := lock.Get(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		err := lock.Update(t.Context(), resourcelock.LeaderElectionRecord{})
+		if released := err == nil; released != (holder == "mainstay-0") || !slices.Equal(lease.written, want) {
+			t.Errorf("held by %s: released %t by writing %q: %v", holder, released, lease.written, err)
+		}
+	}
+}
 
 // silent is a Lease of an API server that may not answer.
 type silent struct {
