@@ -16,6 +16,7 @@ func TestRestarts(t *testing.T) {
 	t.Parallel()
 	e := start(t, replicas.Options{})
 	t.Run("leader changes once a second", e.leaderChanges)
+	t.Run("a former leader goes on", e.formerLeader)
 	t.Run("the API server restarts", e.apiServerRestarts)
 	t.Run("a cold start with the configuration persisted", e.coldStart)
 }
