@@ -97,10 +97,10 @@ func start(t *testing.T, opts replicas.Options) *env {
 	eventually(t, "the kinds are served", func(ctx context.Context) error { return e.path.Prepare(ctx, e.client) })
 
 	opts.Cluster, opts.Program, opts.Webhook = c, program, true
-	opts.Flags = []string{
+	opts.Flags = append([]string{
 		"--leader-election-lease-duration=" + lease.String(), "--leader-election-renew-deadline=5s",
 		"--leader-election-retry-period=" + retry.String(), "--drain-time=3s",
-	}
+	}, opts.Flags...)
 	e.replicas, err = replicas.New(opts)
 	if err != nil {
 		t.Fatal(err)
