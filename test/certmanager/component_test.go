@@ -219,7 +219,7 @@ func (e *env) add(t *testing.T, pods ...string) {
 	ctx, cancel := context.WithTimeout(t.Context(), within)
 	defer cancel()
 	for _, pod := range pods {
-		r, err := e.replicas.Start(pod)
+		r, err := e.replicas.Start(ctx, pod)
 		if err == nil {
 			err = e.replicas.Ready(ctx, r)
 		}

@@ -142,7 +142,7 @@ func (d *demo) installMainstay(ctx context.Context) (string, error) {
 		return "", err
 	}
 	for pod := range strings.FieldsSeq(pods) {
-		if _, err := d.replicas.Start(pod); err != nil {
+		if _, err := d.replicas.Start(ctx, pod); err != nil {
 			return "", err
 		}
 	}

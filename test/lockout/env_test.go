@@ -133,7 +133,7 @@ func (e *env) run(t *testing.T, pods ...string) {
 	t.Helper()
 	var started []*replicas.Replica
 	for _, pod := range pods {
-		r, err := e.replicas.Start(pod)
+		r, err := e.replicas.Start(t.Context(), pod)
 		if err != nil {
 			t.Fatal(err)
 		}

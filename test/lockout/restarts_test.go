@@ -88,7 +88,7 @@ func (e *env) leaderChanges(t *testing.T) {
 		edits++
 		end(leader)
 		e.edit(t, edits)
-		if _, err := e.replicas.Start(fmt.Sprintf("leads-%d", spare+edits)); err != nil {
+		if _, err := e.replicas.Start(ctx, fmt.Sprintf("leads-%d", spare+edits)); err != nil {
 			t.Fatal(err)
 		}
 		<-ticker.C

@@ -98,7 +98,7 @@ func (s *Set) Front() *Front { return s.front }
 
 // Start starts a replica that stands for the pod of that name. It does not wait until
 // it is ready. A process that ends by itself is started again, as a kubelet does.
-func (s *Set) Start(pod string) (*Replica, error) {
+func (s *Set) Start(ctx context.Context, pod string) (*Replica, error) {
 	r := &Replica{set: s, pod: pod, log: filepath.Join(s.opts.Cluster.Dir(), pod+".log"), gone: make(chan struct{})}
 	kubeconfig := s.kubeconfig
 	if s.front != nil {
@@ -111,7 +111,7 @@ func (s *Set) Start(pod string) (*Replica, error) {
 	if s.opts.Pods {
 		addr := podAddress(len(s.All()))
 		r.webhook = net.JoinHostPort(addr, strconv.Itoa(s.port))
-		err := s.join(context.Background(), r, addr)
+		err := s.join(ctx, r, addr)
 		if err == nil {
 			kubeconfig, err = s.connect(r)
 		}

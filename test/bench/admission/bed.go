@@ -132,7 +132,7 @@ func (b *bed) load(cfg *rest.Config, path string, obj client.Object) (*load, err
 
 // another starts a replica and waits until it gets requests.
 func (b *bed) another(ctx context.Context) (*replicas.Replica, error) {
-	r, err := b.replicas.Start(fmt.Sprintf("mainstay-%d", b.started))
+	r, err := b.replicas.Start(ctx, fmt.Sprintf("mainstay-%d", b.started))
 	if err != nil {
 		return nil, err
 	}
