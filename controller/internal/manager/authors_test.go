@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -99,23 +100,43 @@ func TestRulesReadWhatTheirAuthorsMayList(t *testing.T) {
 		})
 	}
 
-	// Of a rule that somebody else wrote only what it reads and shows is guarded.
-	r := ruleOf("", "pods").Obj()
-	if err := shared.client.Create(t.Context(), r); err != nil {
-		t.Fatal(err)
+	// Of a rule that somebody else wrote what it reads and shows is guarded, and where.
+	logs := ruleOf("", "pods").Modes(v1alpha1.ModeAdmission).Actions(admissionregistrationv1.Audit).Obj()
+	logs.Name = "logs"
+	rests := ruleOf("", "pods").Suspend().Obj()
+	rests.Name = "rests"
+	for _, r := range []*v1alpha1.Rule{logs, rests} {
+		if err := shared.client.Create(t.Context(), r); err != nil {
+			t.Fatal(err)
+		}
 	}
-	change := func(of func(*v1alpha1.RuleSpec)) error {
-		changed := r.DeepCopy()
-		of(&changed.Spec)
-		return ann.Patch(t.Context(), changed, client.MergeFrom(r), client.DryRunAll)
+	changes := map[string]struct {
+		rule   *v1alpha1.Rule
+		change func(*v1alpha1.RuleSpec)
+		want   string
+	}{
+		"it is suspended, and has an exception": {logs, func(s *v1alpha1.RuleSpec) {
+			s.Suspend, s.Exceptions = true, []v1alpha1.Exception{{Name: "web", Reason: "INC-4711"}}
+		}, may},
+		"it shows something else":          {logs, func(s *v1alpha1.RuleSpec) { s.Validations[0].MessageExpression = "string(object.spec)" }, "): |pods"},
+		"it judges what exists":            {logs, func(s *v1alpha1.RuleSpec) { s.Modes = []v1alpha1.Mode{v1alpha1.ModeAudit} }, "): |pods"},
+		"it tells those whom it judges":    {logs, func(s *v1alpha1.RuleSpec) { s.ValidationActions[0] = admissionregistrationv1.Warn }, "): |pods"},
+		"it is suspended no more":          {rests, func(s *v1alpha1.RuleSpec) { s.Suspend = false }, "): |pods"},
+		"it stays suspended, and is worse": {rests, func(s *v1alpha1.RuleSpec) { s.Severity = v1alpha1.SeverityCritical }, may},
 	}
-	if err := change(func(s *v1alpha1.RuleSpec) {
-		s.Suspend, s.Exceptions = true, []v1alpha1.Exception{{Name: "web", Reason: "INC-4711"}}
-	}); err != nil {
-		t.Errorf("suspended: %v", err)
-	}
-	if ok, seen := refused(change(func(s *v1alpha1.RuleSpec) { s.Validations[0].MessageExpression = "string(object.spec)" }), "): |pods"); !ok {
-		t.Error(seen)
+	for name, tc := range changes {
+		t.Run(name, func(t *testing.T) {
+			changed := tc.rule.DeepCopy()
+			tc.change(&changed.Spec)
+			err := ann.Patch(t.Context(), changed, client.MergeFrom(tc.rule), client.DryRunAll)
+			if tc.want == may {
+				if err != nil {
+					t.Error(err)
+				}
+			} else if ok, seen := refused(err, tc.want); !ok {
+				t.Errorf("%s, want … %s …", seen, tc.want)
+			}
+		})
 	}
 }
 
