@@ -42,6 +42,7 @@ const (
 type LifelineSpec struct {
 	// Selector of the Deployments and StatefulSets in this namespace that are
 	// the members.
+	// +kubebuilder:validation:XValidation:rule="!has(self.matchExpressions) || self.matchExpressions.all(e, e.operator in ['In', 'NotIn'] ? has(e.values) && e.values.size() > 0 : e.operator in ['Exists', 'DoesNotExist'] && (!has(e.values) || e.values.size() == 0))",message="an operator is In or NotIn and has values, or Exists or DoesNotExist and has none",fieldPath=".matchExpressions"
 	// +required
 	Selector metav1.LabelSelector `json:"selector"`
 

@@ -134,7 +134,7 @@ func constraintOf(line string) string {
 	for _, rule := range []string{
 		"Same and All stand alone", "must be Same, All or names of namespaces", ownNamespaceOnly,
 		noNamespaceSelector, claimNeverChanges, "must be between 5s and 24h",
-		conditionBounds, variableBounds, validationBounds, denyOrWarn,
+		conditionBounds, variableBounds, validationBounds, denyOrWarn, selectorOperators,
 	} {
 		if strings.HasSuffix(message, rule) {
 			return field + " " + rule

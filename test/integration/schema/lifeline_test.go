@@ -1,6 +1,13 @@
 package schema_test
 
+// selectorOperators is the message of the rule about a Lifeline's selector.
+const selectorOperators = "an operator is In or NotIn and has values, or Exists or DoesNotExist and has none"
+
 func lifelineMarkers() map[string]marker {
+	matching := func(requirements string) string {
+		return `spec: {selector: {matchExpressions: [` + requirements + `]}}`
+	}
+	const wrong = "spec.selector.matchExpressions: Invalid value: " + selectorOperators
 	return union(map[string]marker{
 		"spec is required": {
 			reject:     `spec: null`,
@@ -9,6 +16,36 @@ func lifelineMarkers() map[string]marker {
 		"selector is required": {
 			reject:     `spec: {selector: null}`,
 			wantReject: "spec.selector: Required value",
+		},
+		"the selector's operators are known": {
+			accept:     matching(`{key: app, operator: In, values: [web]}`),
+			reject:     matching(`{key: app, operator: Inn, values: [web]}`),
+			wantReject: wrong,
+		},
+		"the selector's In has values": {
+			accept:     matching(`{key: app, operator: In, values: [web, shop]}`),
+			reject:     matching(`{key: app, operator: In}`),
+			wantReject: wrong,
+		},
+		"the selector's NotIn has values": {
+			accept:     matching(`{key: app, operator: NotIn, values: [web]}`),
+			reject:     matching(`{key: app, operator: NotIn, values: []}`),
+			wantReject: wrong,
+		},
+		"the selector's Exists has none": {
+			accept:     matching(`{key: app, operator: Exists, values: []}`),
+			reject:     matching(`{key: app, operator: Exists, values: [web]}`),
+			wantReject: wrong,
+		},
+		"the selector's DoesNotExist has none": {
+			accept:     matching(`{key: app, operator: DoesNotExist}`),
+			reject:     matching(`{key: app, operator: DoesNotExist, values: [web]}`),
+			wantReject: wrong,
+		},
+		"every operator of the selector is known": {
+			accept:     matching(`{key: app, operator: Exists}, {key: tier, operator: In, values: [web]}`),
+			reject:     matching(`{key: app, operator: Exists}, {key: tier, operator: Is, values: [web]}`),
+			wantReject: wrong,
 		},
 		"topologyKeys are at least one": {
 			accept:     `spec: {topologyKeys: [zone]}`,
