@@ -215,6 +215,9 @@ func TestWebhookConfigurationIsFilledNotMade(t *testing.T) {
 		return err == nil && len(entries(config)) == 1, fmt.Sprint(err)
 	})
 
+	e.namesWhatMends(t)
+	e.enforced(t, rule, metav1.ConditionTrue, v1alpha1.ReasonSucceeded)
+
 	// A slip in an edit opens nothing. It gets past the compiler at apply, which fails
 	// open, while that is not asked.
 	eventually(t, takeUp, func(ctx context.Context) (bool, string) {
@@ -293,6 +296,56 @@ func TestWebhookConfigurationIsFilledNotMade(t *testing.T) {
 		return err == nil && len(entries(config)) == 0 && len(config.Webhooks) == 1, fmt.Sprint(err)
 	})
 	denied(false)
+}
+
+// namesWhatMends: what somebody else set is mended by the command in the message, which takes
+// no other entry out.
+func (e *env) namesWhatMends(t *testing.T) {
+	t.Helper()
+	ignores := hasBudget("ignores").FailurePolicy(admissionregistrationv1.Ignore).Obj()
+	e.create(t, ignores)
+	e.enforced(t, ignores, metav1.ConditionTrue, v1alpha1.ReasonSucceeded)
+	config, err := configuration(t.Context(), e)
+	if err != nil {
+		t.Fatal(err)
+	}
+	all, ofIgnores := entries(config), func(name string) bool { return strings.HasPrefix(name, "ignore-") }
+	its := func(c *admissionregistrationv1.ValidatingWebhookConfiguration) *admissionregistrationv1.ValidatingWebhook {
+		return &c.Webhooks[slices.IndexFunc(c.Webhooks, func(w admissionregistrationv1.ValidatingWebhook) bool { return ofIgnores(w.Name) })]
+	}
+	others := slices.DeleteFunc(slices.Clone(all), ofIgnores)
+	for _, tc := range []struct {
+		what   string
+		change func(*admissionregistrationv1.ValidatingWebhookConfiguration)
+		stay   []string
+	}{
+		{"a field of an entry", func(c *admissionregistrationv1.ValidatingWebhookConfiguration) { its(c).TimeoutSeconds = new(int32(7)) }, others},
+		{"more in an entry", func(c *admissionregistrationv1.ValidatingWebhookConfiguration) {
+			its(c).MatchConditions = append(its(c).MatchConditions, admissionregistrationv1.MatchCondition{Name: "more", Expression: "true"})
+		}, others},
+		{"the owner", func(c *admissionregistrationv1.ValidatingWebhookConfiguration) {
+			c.OwnerReferences[0].BlockOwnerDeletion = new(true)
+		}, all},
+	} {
+		edit(t, e, config, tc.change)
+		e.enforced(t, ignores, metav1.ConditionFalse, v1alpha1.ReasonConflict)
+		_, command, _ := strings.Cut(enforcedMessage(&ignores.Status), ": kubectl ")
+		args := words(t, "kubectl "+command)
+		left, err := e.Kubectl(t.Context(), append(args, "--dry-run=server", "-o", "jsonpath={.webhooks[*].name}")...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := slices.DeleteFunc(strings.Fields(left), func(name string) bool { return name == gate.OpenEntry }); !slices.Equal(got, tc.stay) {
+			t.Errorf("%s: kubectl %s leaves %v, want %v", tc.what, command, got, tc.stay)
+		}
+		if _, err := e.Kubectl(t.Context(), args...); err != nil {
+			t.Fatal(err)
+		}
+		e.enforced(t, ignores, metav1.ConditionTrue, v1alpha1.ReasonSucceeded)
+	}
+	if err := e.client.Delete(t.Context(), ignores.DeepCopy()); err != nil {
+		t.Fatal(err)
+	}
 }
 
 // A rule whose references cannot be read refuses nobody.

@@ -226,7 +226,7 @@ func (r *Reconciler) apply(ctx context.Context, live *admissionregistrationv1.Va
 		return refusal, err
 	}
 	if !same(now, want) {
-		return r.conflict("it also has what somebody else set"), nil
+		return r.conflict("it also has what somebody else set", differing(now, want)), nil
 	}
 	return nil, nil //nolint:nilnil // neither refused nor failed
 }
@@ -284,7 +284,7 @@ func (r *Reconciler) write(ctx context.Context, want *admissionregistrationv1.Va
 	err = r.Client.Apply(ctx, client.ApplyConfigurationFromUnstructured(applied), append(opts, client.FieldOwner(status.FieldManager))...)
 	switch {
 	case apierrors.HasStatusCause(err, metav1.CauseTypeFieldManagerConflict):
-		return r.conflict(err.Error()), nil, nil
+		return r.conflict(err.Error(), conflicting(err)), nil, nil
 	case apierrors.IsConflict(err):
 		return nil, nil, fmt.Errorf("apply ValidatingWebhookConfiguration %s: %w: %w", want.Name, errStale, err)
 	case apierrors.IsInvalid(err) || apierrors.IsBadRequest(err) || apierrors.IsRequestEntityTooLargeError(err):
@@ -299,13 +299,6 @@ func (r *Reconciler) write(ctx context.Context, want *admissionregistrationv1.Va
 		return nil, nil, fmt.Errorf("read the API server's answer about ValidatingWebhookConfiguration %s: %w", want.Name, err)
 	}
 	return nil, now, nil
-}
-
-func (r *Reconciler) conflict(why string) *policy.Refusal {
-	r.Metrics.Conflicts.WithLabelValues("ValidatingWebhookConfiguration").Inc()
-	return &policy.Refusal{Reason: v1alpha1.ReasonConflict, Message: fmt.Sprintf(
-		"ValidatingWebhookConfiguration %[1]s is not what the rules say: %[2]s. To have it written anew: kubectl patch validatingwebhookconfiguration %[1]s --type=merge -p '{\"webhooks\":[]}'",
-		gate.ConfigurationName, why)}
 }
 
 // same says whether the API server has what it should.
