@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -25,7 +26,9 @@ import (
 type lockedOut struct {
 	*env
 	rule, namespace string
-	steps           map[string][]string
+	// steps are the page's commands, and names what stands in them for something else.
+	steps map[string][]string
+	names map[string]string
 	// onCall is the kubeconfig of somebody who has the rights that the page names for
 	// opening all gates, and no other.
 	onCall string
@@ -68,7 +71,11 @@ func TestLockedOutRunbook(t *testing.T) {
 	e := ownCluster(t, cluster.Options{Out: t.Output()})
 	l := &lockedOut{env: e, rule: "has-an-owner"}
 	l.namespace = e.namespace(t, nil)
-	l.steps = l.commands(t)
+	l.steps = commands(t)
+	l.names = map[string]string{
+		"<rule>": l.rule, "<namespace>": l.namespace, "<object>": "excepted", "<another>": "another",
+		"<expires>": time.Now().Add(time.Hour).UTC().Format(time.RFC3339),
+	}
 	l.apply(t, onCallRights)
 	cfg, err := e.ConfigFor("on-call", "system:authenticated")
 	if err != nil {
@@ -95,7 +102,7 @@ func TestLockedOutRunbook(t *testing.T) {
 	l.judged(t, "excepted", true)
 	l.judged(t, "web", false)
 
-	l.run(t, "One rule")
+	l.run(t, "One rule:")
 	l.judged(t, "web", true)
 	edit(t, e, rule, func(r *v1alpha1.ClusterRule) { r.Spec.Suspend = false })
 	l.judged(t, "web", false)
@@ -115,6 +122,7 @@ func TestLockedOutRunbook(t *testing.T) {
 	replica.stop()
 	<-replica.done
 	l.judged(t, "web", false)
+	l.oneRule(t, rule)
 	l.run(t, "One namespace")
 	l.judged(t, "web", true)
 	if _, err := e.Kubectl(t.Context(), "label", "namespace", l.namespace, v1alpha1.LabelBypass+"-"); err != nil {
@@ -137,6 +145,38 @@ func TestLockedOutRunbook(t *testing.T) {
 	returned.stop()
 	<-returned.done
 	l.elsewhere(t)
+}
+
+// oneRule: with no pod alive a rule is taken out by its binding, which a controller that returns
+// makes again unless the rule is suspended.
+func (l *lockedOut) oneRule(t *testing.T, rule *v1alpha1.ClusterRule) {
+	t.Helper()
+	denies := func() error { return tries(t.Context(), l.client, configMap(l.namespace, "web")) }
+	said := regexp.MustCompile(`with binding '([^']+)'`).FindStringSubmatch(fmt.Sprint(denies()))
+	if said == nil {
+		t.Fatalf("the denial names no binding: %v", denies())
+	}
+	l.names["<binding>"] = said[1]
+	const step = "With no pod of Mainstay alive"
+	l.run(t, "One rule:")
+	if denies() == nil {
+		t.Error("suspending alone opens it")
+	}
+	l.runAs(t, l.onCall, step)
+	l.judged(t, "web", true)
+	replica := l.startReplica(t, options("finds-it-suspended"))
+	l.enforced(t, rule, metav1.ConditionFalse, v1alpha1.ReasonSuspended)
+	l.judged(t, "web", true)
+	edit(t, l.env, rule, func(r *v1alpha1.ClusterRule) { r.Spec.Suspend = false })
+	l.judged(t, "web", false)
+	replica.stop()
+	<-replica.done
+	l.runAs(t, l.onCall, step)
+	l.judged(t, "web", true)
+	replica = l.startReplica(t, options("makes-it-again"))
+	l.judged(t, "web", false)
+	replica.stop()
+	<-replica.done
 }
 
 // everythingDenied: a rule that denies all that a rule can does not keep the gates shut,
@@ -228,14 +268,12 @@ func (l *lockedOut) seen(t *testing.T) {
 }
 
 // commands are those of the page, by the beginning of the paragraph before them.
-func (l *lockedOut) commands(t *testing.T) map[string][]string {
+func commands(t *testing.T) map[string][]string {
 	t.Helper()
 	text, err := os.ReadFile(filepath.Join("..", "..", "..", "docs", "runbooks", "locked-out.md"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	fill := strings.NewReplacer("<rule>", l.rule, "<namespace>", l.namespace, "<object>", "excepted", "<another>", "another",
-		"<expires>", time.Now().Add(time.Hour).UTC().Format(time.RFC3339))
 	steps := map[string][]string{}
 	title, begins := "", true
 	for line := range strings.Lines(string(text)) {
@@ -243,7 +281,7 @@ func (l *lockedOut) commands(t *testing.T) map[string][]string {
 		command, isCommand := strings.CutPrefix(line, "$ ")
 		switch {
 		case isCommand:
-			steps[title] = append(steps[title], fill.Replace(command))
+			steps[title] = append(steps[title], command)
 		case line == "":
 			begins = true
 		case begins && !strings.HasPrefix(line, "```"):
@@ -301,13 +339,21 @@ func (l *lockedOut) unlocked(t *testing.T, r *replica, want float64) {
 	})
 }
 
-// commandsOf are those below the paragraph that begins like that.
+// commandsOf are those below the paragraph that begins like that, about what is in this cluster.
 func (l *lockedOut) commandsOf(t *testing.T, paragraph string) []string {
 	t.Helper()
 	for title, commands := range l.steps {
-		if strings.HasPrefix(title, paragraph) {
-			return commands
+		if !strings.HasPrefix(title, paragraph) {
+			continue
 		}
+		var out []string
+		for _, command := range commands {
+			for word, name := range l.names {
+				command = strings.ReplaceAll(command, word, name)
+			}
+			out = append(out, command)
+		}
+		return out
 	}
 	t.Fatalf("the page has no command below %q, but %v", paragraph, l.steps)
 	return nil
