@@ -22,7 +22,8 @@ import (
 	"github.com/mainstay-dev/mainstay/test/cluster"
 )
 
-// lockedOut is a cluster in which one rule keeps ConfigMaps out of a namespace.
+// lockedOut is a cluster in which one rule keeps ConfigMaps out of a namespace, and one of the
+// webhook Deployments.
 type lockedOut struct {
 	*env
 	rule, namespace string
@@ -84,8 +85,8 @@ func TestLockedOutRunbook(t *testing.T) {
 	l.onCall = writeKubeconfig(t, cfg)
 	rule := builders.MakeClusterRule(l.rule).Modes(admission).Match("", "v1", "configmaps").
 		Validate("has(object.metadata.labels) && 'owner' in object.metadata.labels", "no owner").Obj()
-	e.create(t, rule)
-	replica := e.startReplica(t, options("leads"))
+	e.create(t, rule, hasBudget("has-budget").Obj())
+	replica := e.startReplica(t, withWebhook(t, "leads"))
 	l.judged(t, "web", false)
 	l.seen(t)
 
@@ -119,9 +120,7 @@ func TestLockedOutRunbook(t *testing.T) {
 	l.judged(t, "web", false)
 	l.unlocked(t, replica, 0)
 
-	replica.stop()
-	<-replica.done
-	l.judged(t, "web", false)
+	l.nobodyAnswers(t, replica)
 	l.oneRule(t, rule)
 	l.run(t, "One namespace")
 	l.judged(t, "web", true)
@@ -145,6 +144,41 @@ func TestLockedOutRunbook(t *testing.T) {
 	returned.stop()
 	<-returned.done
 	l.elsewhere(t)
+}
+
+// nobodyAnswers: with no pod alive the refusal names an entry, the page finds its rules, and
+// takes out that entry alone.
+func (l *lockedOut) nobodyAnswers(t *testing.T, last *replica) {
+	t.Helper()
+	web := builders.MakeDeployment(l.namespace, "web").Label("app", "web").Replicas(2).Obj()
+	eventually(t, takeUp, func(ctx context.Context) (bool, string) {
+		return refused(tries(ctx, l.client, web), "ClusterRule has-budget: ")
+	})
+	last.stop()
+	<-last.done
+	err := tries(t.Context(), l.client, web)
+	said := regexp.MustCompile(`failed calling webhook "([^"]+)"`).FindStringSubmatch(fmt.Sprint(err))
+	if said == nil {
+		t.Fatalf("nobody answers: %v", err)
+	}
+	l.names["<entry>"] = said[1]
+	for _, command := range l.commandsOf(t, "Which rules are behind") {
+		found := exec.CommandContext(t.Context(), "sh", "-c", command)
+		found.Env = append(os.Environ(), "KUBECONFIG="+l.Kubeconfig(), "PATH="+filepath.Dir(l.KubectlPath())+":"+os.Getenv("PATH"))
+		out, err := found.CombinedOutput()
+		if got := string(out); err != nil || strings.Count(got, "\n") != 1 || !strings.HasPrefix(got, "ClusterRule /has-budget: ValidatingWebhookConfiguration mainstay, webhook "+said[1]) {
+			t.Errorf("%s: %v\n%s", command, err, got)
+		}
+	}
+	l.runAs(t, l.onCall, "Where nobody answers")
+	eventually(t, takeUp, func(ctx context.Context) (bool, string) {
+		err := tries(ctx, l.client, web)
+		return err == nil, fmt.Sprint(err)
+	})
+	config, err := configuration(t.Context(), l.env)
+	if err != nil || len(config.Webhooks) != 1 || len(entries(config)) != 0 {
+		t.Errorf("of the entries there are left %v, %v", config.Webhooks, err)
+	}
 }
 
 // oneRule: with no pod alive a rule is taken out by its binding, which a controller that returns
