@@ -194,22 +194,29 @@ type question struct {
 	group, version, resource string
 }
 
-// current says whether the cache has all rules, in the version that the API server has them:
-// that of a new leader may be behind what a former one saw.
-func (r *Reconciler) current(ctx context.Context, seen map[rule.Key]version) (bool, error) {
+// stale are the rules of which the cache has another version than the API server, or which only
+// one of them has: that of a new leader may be behind what a former one saw, and that of one
+// that was paused behind what its successor did.
+func (r *Reconciler) stale(ctx context.Context, seen map[rule.Key]version) (sets.Set[rule.Key], error) {
 	objs, err := rulecontroller.List(ctx, r.Reader)
 	if apierrors.IsNotFound(err) || meta.IsNoMatchError(err) {
-		return true, nil // the kinds are not served any more
+		return nil, nil // the kinds are not served any more
 	}
 	if err != nil {
-		return false, err
+		return nil, err
 	}
-	for key, at := range versions(objs) {
+	out, live := sets.Set[rule.Key]{}, versions(objs)
+	for key, at := range live {
 		if seen[key] != at {
-			return false, nil
+			out.Insert(key)
 		}
 	}
-	return true, nil
+	for key := range seen {
+		if _, there := live[key]; !there {
+			out.Insert(key)
+		}
+	}
+	return out, nil
 }
 
 // apply writes the entries where the cache has others. It returns why they cannot

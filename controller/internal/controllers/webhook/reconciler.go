@@ -143,16 +143,17 @@ func (r *Reconciler) Reconcile(ctx context.Context, _ ctrl.Request) (ctrl.Result
 	again := ctrl.Result{}
 	anew := func() []admissionregistrationv1.ValidatingWebhook { return r.entries(live, record, rules) }
 	// Who opened all gates does not wait.
-	if record == nil && drops(live.Webhooks, wanted) {
-		current, err := r.current(ctx, seen)
+	if record == nil && (drops(live.Webhooks, wanted) || drops(wanted, live.Webhooks)) {
+		stale, err := r.stale(ctx, seen)
 		if err != nil {
 			return ctrl.Result{}, err
 		}
-		if !current {
-			// What comes need not wait for what goes.
+		if stale.Len() > 0 {
 			again.RequeueAfter = behind
 			anew = func() []admissionregistrationv1.ValidatingWebhook {
-				return keeping(live.Webhooks, r.entries(live, record, rules), r.Certificates.Bundle())
+				// What comes by other rules need not wait, nor for what goes.
+				sure := r.sure(live, r.entries(live, record, rules), rules, stale)
+				return keeping(live.Webhooks, sure, r.Certificates.Bundle())
 			}
 			wanted = anew()
 		}
@@ -235,6 +236,33 @@ func (r *Reconciler) refusedAll(rules []*ruled, refusal *policy.Refusal) ctrl.Re
 	}
 	r.refuse(rules, refusal.Reason, refusal.Message)
 	return ctrl.Result{RequeueAfter: wait}
+}
+
+// sure are the entries without what only stale rules have come: one may be gone, or suspended,
+// and an old cache would have it refuse again.
+func (r *Reconciler) sure(live *admissionregistrationv1.ValidatingWebhookConfiguration, wanted []admissionregistrationv1.ValidatingWebhook,
+	rules []*ruled, stale sets.Set[rule.Key],
+) []admissionregistrationv1.ValidatingWebhook {
+	unsure := sets.Set[string]{}
+	for _, one := range rules {
+		if entry := r.moves.now[one.key]; stale.Has(one.key) && entry != "" {
+			if i := indexOf(wanted, entry); i >= 0 && drops(wanted[i:i+1], live.Webhooks) {
+				unsure.Insert(entry)
+				one.report.Enforced, one.report.Reason = metav1.ConditionUnknown, v1alpha1.ReasonSyncing
+				one.report.Message = "waits for the rule as the API server has it now"
+			}
+		}
+	}
+	var out []admissionregistrationv1.ValidatingWebhook
+	for i := range wanted {
+		if !unsure.Has(wanted[i].Name) {
+			out = append(out, wanted[i])
+		} else if j := indexOf(live.Webhooks, wanted[i].Name); j >= 0 {
+			wanted[i].Rules = live.Webhooks[j].Rules
+			out = append(out, wanted[i])
+		}
+	}
+	return out
 }
 
 // unlocked returns who has opened all gates, nil where nobody has.

@@ -197,8 +197,10 @@ func TestEntriesAreNotDroppedOnTheWordOfAnOldCache(t *testing.T) {
 			former := newPlane(t, empty(), []client.Object{first}, []client.Object{first})
 			former.reconcile(t)
 			entry := former.written[0]
-			if len(former.written) != 2 || former.listed != 0 {
-				t.Fatalf("written %v after %d lists", former.written, former.listed)
+			lists := former.listed
+			former.reconcile(t)
+			if len(former.written) != 2 || former.listed != lists {
+				t.Fatalf("written %v, and listed where nothing changed: %d", former.written, former.listed-lists)
 			}
 
 			p := newPlane(t, former.live, tc.cached, tc.stored)
@@ -215,6 +217,56 @@ func TestEntriesAreNotDroppedOnTheWordOfAnOldCache(t *testing.T) {
 			result := p.reconcile(t)
 			if has := indexOf(p.live.Webhooks, entry) >= 0; has == tc.want || !tc.want && result.RequeueAfter != behind {
 				t.Errorf("it has the entry: %t, again after %s", has, result.RequeueAfter)
+			}
+		})
+	}
+}
+
+// TestEntriesAreNotMadeOnTheWordOfAnOldCache has a leader that was paused ask the API server
+// before it has a rule refuse that its successor knows to be gone, and add what is sure.
+func TestEntriesAreNotMadeOnTheWordOfAnOldCache(t *testing.T) {
+	t.Parallel()
+	rule, other := counting("a", 1), counting("b", 1)
+	suspended := counting("a", 2)
+	suspended.Spec.Suspend = true
+	anew := counting("a", 1)
+	anew.UID = "another"
+	// It shares the entry of other, which asks about something else.
+	beside := counting("b", 1)
+	beside.Name, beside.UID = "c", "uid-2"
+	beside.Spec.MatchConstraints.ResourceRules[0].Resources = []string{"services"}
+	for name, tc := range map[string]struct {
+		cached, stored []client.Object
+		want           []string // the rules that are asked about, by their resources
+		wantUnsure     bool
+	}{
+		"it is there":               {[]client.Object{rule, other}, []client.Object{rule, other}, []string{"pods", "pods"}, false},
+		"it is gone":                {[]client.Object{rule, other}, []client.Object{other}, []string{"pods"}, true},
+		"it is suspended":           {[]client.Object{rule, other}, []client.Object{suspended, other}, []string{"pods"}, true},
+		"it was made anew":          {[]client.Object{rule, other}, []client.Object{anew, other}, []string{"pods"}, true},
+		"it shares another's entry": {[]client.Object{beside, other}, []client.Object{other}, []string{"pods"}, true},
+		"another one is there":      {[]client.Object{other}, []client.Object{rule, other}, []string{"pods"}, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			before := newPlane(t, empty(), []client.Object{other}, []client.Object{other})
+			before.reconcile(t)
+			p := newPlane(t, before.live, tc.cached, tc.stored)
+			result := p.reconcile(t)
+			var got []string
+			for _, entry := range p.live.Webhooks {
+				for _, of := range entry.Rules {
+					if strings.HasSuffix(entry.Name, policy.EntrySuffix) {
+						got = append(got, of.Resources...)
+					}
+				}
+			}
+			if diff := cmp.Diff(tc.want, got); diff != "" {
+				t.Errorf("asked about (-want +got):\n%s", diff)
+			}
+			report, _ := p.Report(rulecontroller.KeyOf(tc.cached[0]))
+			if unsure := report.Reason == v1alpha1.ReasonSyncing; unsure != tc.wantUnsure || unsure && result.RequeueAfter != behind {
+				t.Errorf("again after %s, and it is said %+v", result.RequeueAfter, report)
 			}
 		})
 	}
@@ -327,11 +379,13 @@ func TestWhatNoRuleHasGoesPastAConflict(t *testing.T) {
 		}
 	}
 	// What somebody writes meanwhile is looked at again.
-	p := newPlane(t, empty(), []client.Object{alone}, nil)
+	p := newPlane(t, empty(), []client.Object{alone}, []client.Object{alone})
 	p.reconcile(t)
 	p.refuse, p.stale = conflict, apierrors.NewConflict(schema.GroupResource{Resource: "validatingwebhookconfigurations"}, gate.ConfigurationName, errors.New("modified"))
-	if err := p.Client.Delete(t.Context(), alone.DeepCopy()); err != nil {
-		t.Fatal(err)
+	for _, of := range []client.Writer{p.Client, p.Reader.(client.Client)} {
+		if err := of.Delete(t.Context(), alone.DeepCopy()); err != nil {
+			t.Fatal(err)
+		}
 	}
 	p.reconcile(t)
 	p.clock.Step(policy.Settling)
