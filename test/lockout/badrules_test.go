@@ -83,7 +83,7 @@ func (e *env) bad(t *testing.T, rule *v1alpha1.ClusterRule, about client.Object,
 // matchesEverything denies whatever there is, on every operation.
 func (e *env) matchesEverything(t *testing.T, webhook bool) {
 	t.Helper()
-	worst := builders.MakeClusterRule("denies-everything").Modes(v1alpha1.ModeAdmission).FailurePolicy(admissionregistrationv1.Fail).
+	worst := builders.MakeClusterRule(everything).Modes(v1alpha1.ModeAdmission).FailurePolicy(admissionregistrationv1.Fail).
 		Match("*", "*", "*/*").Operations(admissionregistrationv1.OperationAll)
 	if webhook {
 		worst = worst.Refer("budgets", "policy/v1", "PodDisruptionBudget").Validate("refs.budgets.size() < 0", "nothing is allowed")

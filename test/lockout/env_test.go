@@ -36,6 +36,8 @@ const (
 	// Secrets and LimitRanges, and holds; the other one warns of each LimitRange.
 	kept, budgeted = "no-bad-settings", "deployments-have-budgets"
 	asked, warned  = "everything-is-asked-about", "limit-ranges-are-warned-of"
+	// everything is the name of the rule that denies whatever there is.
+	everything = "denies-everything"
 	// configuration is the name of Mainstay's webhook configuration.
 	configuration = "mainstay"
 
