@@ -45,19 +45,11 @@ func (e *env) replaced(t *testing.T) {
 	e.inForce(t)
 }
 
-// TestLeaderChanges is alone: beside other clusters a machine of two cores does not manage a
-// leader every second.
+// TestLeaderChanges has another leader every second, for 15 s and until a walk of the recovery
+// path is over. Each is told to stop as soon as it leads, with the rules edited while it does:
+// what it does not get to is for the next one. They hold all the time, and what conforms is
+// admitted. The test is alone: beside other clusters a machine of two cores does not manage it.
 func TestLeaderChanges(t *testing.T) {
-	// A leader holds the Lease until it has drained, and the others look for it once per
-	// retry period.
-	e := start(t, replicas.Options{Flags: []string{"--leader-election-retry-period=100ms", "--drain-time=300ms"}})
-	e.leaderChanges(t)
-}
-
-// leaderChanges for 15 s, and until a walk of the recovery path is over. Each leader is told
-// to stop as soon as it leads, with the rules edited while it does: what it does not get to is
-// for the next one. They hold all the time, and what conforms is admitted.
-func (e *env) leaderChanges(t *testing.T) {
 	const (
 		lasts = 15 * time.Second
 		// slowest is what a change may take on average. One a second is asked for; a machine
@@ -66,6 +58,9 @@ func (e *env) leaderChanges(t *testing.T) {
 		// spare replicas lead while others start: a process takes longer than a second.
 		spare = 4
 	)
+	// A leader holds the Lease until it has drained, and the others look for it once per
+	// retry period.
+	e := start(t, replicas.Options{Flags: []string{"--leader-election-retry-period=100ms", "--drain-time=300ms"}})
 	ctx, cancel := context.WithTimeout(t.Context(), within)
 	defer cancel()
 	var pods []string

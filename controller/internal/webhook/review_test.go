@@ -124,7 +124,7 @@ func TestFaultFailsOneReview(t *testing.T) {
 	t.Parallel()
 	f := newEngine(t, newFakeObjects())
 	broken := &brokenClock{PassiveClock: f.passive}
-	f.Engine.clock = broken
+	f.clock = broken
 	r := few("a", 0).Obj()
 	f.set(r)
 	f.run(t)

@@ -200,7 +200,7 @@ type question struct {
 func (r *Reconciler) stale(ctx context.Context, seen map[rule.Key]version) (sets.Set[rule.Key], error) {
 	objs, err := rulecontroller.List(ctx, r.Reader)
 	if apierrors.IsNotFound(err) || meta.IsNoMatchError(err) {
-		return nil, nil // the kinds are not served any more
+		return sets.Set[rule.Key]{}, nil // the kinds are not served any more
 	}
 	if err != nil {
 		return nil, err

@@ -142,19 +142,13 @@ func (r *Reconciler) Reconcile(ctx context.Context, _ ctrl.Request) (ctrl.Result
 	}
 	again := ctrl.Result{}
 	anew := func() []admissionregistrationv1.ValidatingWebhook { return r.entries(live, record, rules) }
-	// Who opened all gates does not wait.
-	if record == nil && (drops(live.Webhooks, wanted) || drops(wanted, live.Webhooks)) {
-		stale, err := r.stale(ctx, seen)
+	if record == nil { // who opened all gates does not wait
+		sure, err := r.cautious(ctx, live, wanted, rules, seen)
 		if err != nil {
 			return ctrl.Result{}, err
 		}
-		if stale.Len() > 0 {
-			again.RequeueAfter = behind
-			anew = func() []admissionregistrationv1.ValidatingWebhook {
-				// What comes by other rules need not wait, nor for what goes.
-				sure := r.sure(live, r.entries(live, record, rules), rules, stale)
-				return keeping(live.Webhooks, sure, r.Certificates.Bundle())
-			}
+		if sure != nil {
+			again.RequeueAfter, anew = behind, sure
 			wanted = anew()
 		}
 	}
@@ -236,6 +230,23 @@ func (r *Reconciler) refusedAll(rules []*ruled, refusal *policy.Refusal) ctrl.Re
 	}
 	r.refuse(rules, refusal.Reason, refusal.Message)
 	return ctrl.Result{RequeueAfter: wait}
+}
+
+// cautious is how the entries are computed where the cache has other rules than the API server:
+// what is live stays, and what comes need not wait. It is nil where there is no need to.
+func (r *Reconciler) cautious(ctx context.Context, live *admissionregistrationv1.ValidatingWebhookConfiguration, wanted []admissionregistrationv1.ValidatingWebhook,
+	rules []*ruled, seen map[rule.Key]version,
+) (func() []admissionregistrationv1.ValidatingWebhook, error) {
+	if !drops(live.Webhooks, wanted) && !drops(wanted, live.Webhooks) {
+		return nil, nil //nolint:nilnil // there is none
+	}
+	stale, err := r.stale(ctx, seen)
+	if err != nil || stale.Len() == 0 {
+		return nil, err
+	}
+	return func() []admissionregistrationv1.ValidatingWebhook {
+		return keeping(live.Webhooks, r.sure(live, r.entries(live, nil, rules), rules, stale), r.Certificates.Bundle())
+	}, nil
 }
 
 // sure are the entries without what only stale rules have come: one may be gone, or suspended,
