@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"golang.org/x/sync/errgroup"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -25,15 +26,25 @@ func (f *Flux) Steady(ctx context.Context) error {
 	if err := await(ctx, "the nodes and pods to be well", f.well); err != nil {
 		return err
 	}
-	for _, controller := range f.controllers {
-		if _, err := f.settled(ctx, controller); err != nil {
-			return err
-		}
-		if err := f.awaitRenewal(ctx, controller); err != nil {
-			return err
-		}
+	if err := f.awaitLeaders(ctx); err != nil {
+		return err
 	}
 	return f.awaitReconciled(ctx)
+}
+
+// awaitLeaders waits until every controller is rolled out, leads and renews its lease.
+// They renew in turns of their own, some seconds apart, and are waited for side by side.
+func (f *Flux) awaitLeaders(ctx context.Context) error {
+	group, ctx := errgroup.WithContext(ctx)
+	for _, controller := range f.controllers {
+		group.Go(func() error {
+			if _, err := f.settled(ctx, controller); err != nil {
+				return err
+			}
+			return f.awaitRenewal(ctx, controller)
+		})
+	}
+	return group.Wait()
 }
 
 // well looks at nodes and pods once.
