@@ -26,7 +26,12 @@ import (
 	"github.com/mainstay-dev/mainstay/test/images"
 )
 
-const fluxNamespace = "flux-system"
+const (
+	fluxNamespace = "flux-system"
+	// prompt is a component that has Flux look every 2 s whether what a Kustomization depends
+	// on is Ready, and not every 30 s.
+	prompt = "test/e2e/testdata/flux"
+)
 
 // suite is a cluster with Flux, and a repository whose one ConfigMap Flux applies.
 type suite struct {
@@ -152,7 +157,7 @@ func (s *suite) awaitLive(t *testing.T, value string, limit time.Duration) {
 func (s *suite) patch(t *testing.T) {
 	ctx := t.Context()
 	var err error
-	s.flux, err = fluxrun.Install(ctx, fluxrun.Options{Cluster: s.cluster, Components: []string{"patches/flux-ha"}, Out: os.Stderr})
+	s.flux, err = fluxrun.Install(ctx, fluxrun.Options{Cluster: s.cluster, Components: []string{"patches/flux-ha", prompt}, Out: os.Stderr})
 	if err != nil {
 		t.Fatal(err)
 	}
