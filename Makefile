@@ -64,9 +64,10 @@ bench: ## Run the benchmarks, write build/bench/*.json, fail where a target is m
 		if [ -f "$$dir/main.go" ]; then echo "$(GO) run ./$$dir"; $(GO) run "./$$dir" -runs $(or $(RUNS),3) -out build/bench || missed=1; fi; \
 	done; exit $$missed
 
-# With -short, what has simulated workers is left to make test.
+# With -short, what has simulated workers is left to make test. Four clusters run at most at
+# once, however many cores there are: two cores have time for them, which wait mostly.
 e2e: real e2e-binaries ## Run the suite on real workers and real Flux (Linux, root, after e2e-packages)
-	$(GO) test -tags e2e -p 2 -count 1 -timeout 60m -short ./test/e2e/... ./test/cluster/... ./test/faults/... ./test/fluxrun/...
+	$(GO) test -tags e2e -p 2 -parallel 2 -count 1 -timeout 60m -short ./test/e2e/... ./test/cluster/... ./test/faults/... ./test/fluxrun/...
 
 drill: real e2e-binaries ## Measure the stall after each fault into build/drill (SHORT=1, ARGS="-help")
 	$(GO) run ./test/drill $(if $(filter-out 0,$(SHORT)),-short) $(ARGS)

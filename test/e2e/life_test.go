@@ -13,6 +13,7 @@ import (
 // changed, upgraded, rolled back, and removed in every order, after each of which it is
 // installed again.
 func TestPackageLife(t *testing.T) {
+	t.Parallel()
 	s := start(t, fluxrun.Options{Components: []string{"patches/flux-ha", prompt}},
 		images.Mainstay, images.MainstayNext)
 	ok := t.Run("Flux installs Mainstay from Git", s.install) &&

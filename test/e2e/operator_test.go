@@ -44,6 +44,7 @@ spec:
 // TestFluxInstance has the real flux-operator install Flux from a FluxInstance with
 // the patches that are shipped for one, and looks for them in what runs.
 func TestFluxInstance(t *testing.T) {
+	t.Parallel()
 	s := start(t, fluxrun.Options{Operator: true, Patches: innerPatches(t)})
 	ctx := t.Context()
 

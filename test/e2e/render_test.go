@@ -40,6 +40,7 @@ func failures() map[string]failure {
 // Versions go up through the matrix: a CRD does not take back a version that objects
 // are stored in.
 func TestRenderIsWhatFluxOperatorApplies(t *testing.T) {
+	t.Parallel()
 	root, err := tools.Root()
 	if err != nil {
 		t.Fatal(err)

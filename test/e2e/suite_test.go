@@ -47,22 +47,6 @@ type suite struct {
 	repos   *gitops.Repositories
 }
 
-// TestGitOps goes the way of one cluster: Flux as it is released and the incident that
-// happens to it, then the patches, Mainstay from Git, a bad rule, and Mainstay's end.
-func TestGitOps(t *testing.T) {
-	s := start(t, fluxrun.Options{}, images.Mainstay)
-	ok := t.Run("stock Flux does not survive a broken ClusterIP datapath", s.incident) &&
-		t.Run("the patches roll out", s.patch) &&
-		t.Run("Flux installs Mainstay from Git", s.install) &&
-		t.Run("the Lifeline says where everything is", s.lifeline) &&
-		t.Run("a bad rule in Git hurts only itself", s.badRuleInGit) &&
-		t.Run("Flux recovers a cluster with no pod of Mainstay", s.unattended) &&
-		t.Run("Flux removes Mainstay", s.removed)
-	if !ok {
-		t.Error("what follows was not tried")
-	}
-}
-
 // start starts a cluster with Flux, and stops it with the test.
 func start(t *testing.T, options fluxrun.Options, others ...string) *suite {
 	t.Helper()

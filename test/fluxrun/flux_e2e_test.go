@@ -99,6 +99,7 @@ func healthy(t *testing.T, meter *stall.Meter) {
 }
 
 func TestStockFlux(t *testing.T) {
+	t.Parallel()
 	opts := fluxrun.Options{Out: t.Output()}
 	began := time.Now()
 	c, repo := setUp(t, opts)
@@ -174,6 +175,7 @@ func place(t *testing.T, c *cluster.Cluster, f *fluxrun.Flux, controller, worker
 }
 
 func TestPatchedFlux(t *testing.T) {
+	t.Parallel()
 	opts := fluxrun.Options{Out: t.Output(), Components: []string{"patches/flux-ha"}}
 	c, repo := setUp(t, opts)
 	opts.Cluster = c
@@ -197,6 +199,7 @@ func TestPatchedFlux(t *testing.T) {
 
 // An image that no worker has is told at once, by name.
 func TestMissingImage(t *testing.T) {
+	t.Parallel()
 	opts := fluxrun.Options{Out: t.Output(), Controllers: []string{images.SourceController}}
 	c, err := cluster.Start(t.Context(), cluster.Options{Real: true, Workers: 1, Out: t.Output()})
 	if err != nil {
