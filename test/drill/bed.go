@@ -139,12 +139,10 @@ func (b *bed) installMainstay(ctx context.Context) error {
 	if err := b.flux.Sync(ctx, repos.Sync()); err != nil {
 		return err
 	}
-	for _, name := range []string{gitops.Program, gitops.Rules} {
-		if err := b.flux.AwaitReady(ctx, name); err != nil {
-			return err
-		}
+	if err := b.flux.AwaitReady(ctx, gitops.Program); err != nil {
+		return err
 	}
-	return nil
+	return b.flux.Reconcile(ctx, gitops.Rules)
 }
 
 func (b *bed) versionsOf(built map[string]images.Image) (map[string]string, error) {

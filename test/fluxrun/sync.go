@@ -114,6 +114,16 @@ func (f *Flux) AwaitReady(ctx context.Context, name string) error {
 	return f.awaitReady(ctx, kustomization)
 }
 
+// Reconcile has a Kustomization applied now, as `flux reconcile` does, and waits until it
+// was. By itself, one that found what it depends on not Ready looks again after 30 s.
+func (f *Flux) Reconcile(ctx context.Context, name string) error {
+	kustomization, err := f.named(kustomizeAPI, "Kustomization", name, nil)
+	if err != nil {
+		return err
+	}
+	return f.reconcile(ctx, kustomization)
+}
+
 // AwaitApplied waits until a Kustomization has applied a revision, the hash of a
 // commit, and is Ready with it.
 func (f *Flux) AwaitApplied(ctx context.Context, name, revision string) error {
