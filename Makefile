@@ -54,7 +54,7 @@ fuzz: binaries ## Compare API server, webhook, audit and command line on random 
 # refusals does too: test/integration/schema has that of the newest one.
 oldest: ## Run the corpus and the program's suites on Kubernetes 1.34, the oldest that is supported
 	MAINSTAY_KUBERNETES=1.34 $(GO) run ./test/cluster/cmd/tool control-plane
-	MAINSTAY_KUBERNETES=1.34 $(GO) test -count 1 -timeout 30m -parallel 8 ./controller/internal/policy ./controller/internal/manager ./test/lockout
+	MAINSTAY_KUBERNETES=1.34 $(GO) test -p 1 -count 1 -timeout 30m -parallel 8 ./controller/internal/policy ./controller/internal/manager ./test/lockout
 
 # Builds cert-manager's controllers first, some minutes of two cores.
 cert-manager: binaries ## Try the component cert-manager with cert-manager's own controllers
