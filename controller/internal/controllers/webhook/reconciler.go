@@ -255,13 +255,15 @@ func (r *Reconciler) sure(live *admissionregistrationv1.ValidatingWebhookConfigu
 	rules []*ruled, stale sets.Set[rule.Key],
 ) []admissionregistrationv1.ValidatingWebhook {
 	unsure := sets.Set[string]{}
+	for key, entry := range r.moves.now {
+		if i := indexOf(wanted, entry); stale.Has(key) && i >= 0 && drops(wanted[i:i+1], live.Webhooks) {
+			unsure.Insert(entry)
+		}
+	}
 	for _, one := range rules {
-		if entry := r.moves.now[one.key]; stale.Has(one.key) && entry != "" {
-			if i := indexOf(wanted, entry); i >= 0 && drops(wanted[i:i+1], live.Webhooks) {
-				unsure.Insert(entry)
-				one.report.Enforced, one.report.Reason = metav1.ConditionUnknown, v1alpha1.ReasonSyncing
-				one.report.Message = "waits for the rule as the API server has it now"
-			}
+		if unsure.Has(r.moves.now[one.key]) {
+			one.report.Enforced, one.report.Reason = metav1.ConditionUnknown, v1alpha1.ReasonSyncing
+			one.report.Message = "waits for the rules of its webhook as the API server has them now"
 		}
 	}
 	var out []admissionregistrationv1.ValidatingWebhook
