@@ -25,7 +25,7 @@ const (
 	// in the way: a standby looks at the Lease.
 	lately = 3 * time.Second
 	// slack is for a machine that does other things too.
-	slack = 3 * time.Second
+	slack = 5 * time.Second
 )
 
 // healed is how long a partition that is over may still be felt: a lease duration and two
