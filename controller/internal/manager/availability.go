@@ -39,7 +39,7 @@ type availability struct {
 func newAvailability(mgr ctrlmanager.Manager, cfg *rest.Config, opts Options, heard *health.Heard, steady clock.WithTicker) (*availability, error) {
 	a := &availability{drainer: &health.Drainer{}, steady: steady, checks: map[string]healthz.Checker{}}
 	a.checks["draining"] = func(*http.Request) error { return a.drainer.Check() }
-	if opts.HealthAddr != off {
+	if opts.HealthAddr != off && opts.HealthAddr != "" {
 		server, err := newProbes(opts, a.checks)
 		if err != nil {
 			return nil, err

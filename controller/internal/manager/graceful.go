@@ -52,28 +52,32 @@ func (g *gracefully) Start(ctx context.Context) error {
 	for _, server := range g.servers {
 		servers.Go(func() error { return server.Start(serving) })
 	}
-	manager := make(chan error, 1)
-	go func() { manager <- g.Manager.Start(running) }()
+	var err error
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		err = g.Manager.Start(running)
+	}()
 
 	select {
 	case <-ctx.Done():
 		g.log.Info("this replica stops: callers have time to find another one", "drain", g.drain.String())
-		g.leave(serving)
-	case err := <-manager:
-		manager <- err
+		g.leave(serving, ended)
+	case <-ended:
 		if g.led() {
 			g.log.Error(err, "this replica acts no more: callers have time to find another one", "drain", g.drain.String())
-			g.leave(serving)
+			g.leave(serving, ended)
 		}
 	case <-serving.Done(): // one of the servers failed
 	}
 	stop()
 	hangUp()
-	return errors.Join(<-manager, servers.Wait())
+	<-ended
+	return errors.Join(err, servers.Wait())
 }
 
-// leave has callers leave until the drain is over.
-func (g *gracefully) leave(serving context.Context) {
+// leave has callers leave until the drain is over, or what they are told is too old.
+func (g *gracefully) leave(serving context.Context, ended <-chan struct{}) {
 	g.drainer.Drain()
 	if g.drain <= 0 {
 		return
@@ -81,12 +85,18 @@ func (g *gracefully) leave(serving context.Context) {
 	away, over := g.clock.NewTimer(g.drain/unheard), g.clock.NewTimer(g.drain)
 	defer away.Stop()
 	defer over.Stop()
-	for _, timer := range []clock.Timer{away, over} {
+	for timers := []clock.Timer{away, over}; len(timers) > 0; {
 		select {
 		case <-serving.Done():
 			return
-		case <-timer.C():
+		case <-ended:
+			if !g.led() {
+				return
+			}
+			ended = nil
+		case <-timers[0].C():
 			g.drainer.SendAway()
+			timers = timers[1:]
 		}
 	}
 }

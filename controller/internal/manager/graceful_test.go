@@ -30,6 +30,8 @@ func TestGracefulStop(t *testing.T) {
 		drain time.Duration
 		// ends is why the manager ends by itself; nil where it is told to.
 		ends error
+		// told says that it is told to stop before.
+		told bool
 		// led says that it was the leader a moment ago.
 		led      bool
 		wantWait bool
@@ -38,6 +40,8 @@ func TestGracefulStop(t *testing.T) {
 		"without a drain":                        {},
 		"callers leave who lost its lease":       {drain: 10 * time.Second, ends: lost, led: true, wantWait: true},
 		"a lost lease, without a drain":          {ends: lost, led: true},
+		"one that leads no more while it drains": {drain: 10 * time.Second, told: true, ends: lost, led: true, wantWait: true},
+		"one that was paused while it drains":    {drain: 10 * time.Second, told: true, ends: lost},
 		"what was no leader lately ends at once": {drain: 10 * time.Second, ends: lost},
 	}
 	for name, tc := range tests {
@@ -69,10 +73,16 @@ func TestGracefulStop(t *testing.T) {
 			if drainer.Check() != nil {
 				t.Error("drains before it was told to stop")
 			}
+			if tc.told || tc.ends == nil {
+				cancel()
+			}
+			if tc.told {
+				for clock.Waiters() < 2 {
+					time.Sleep(time.Millisecond)
+				}
+			}
 			if tc.ends != nil {
 				close(end)
-			} else {
-				cancel()
 			}
 			if tc.wantWait {
 				drains(t, clock, drainer, tc.drain, "http://"+listener.Addr().String(), done)

@@ -136,14 +136,17 @@ func (r *Reconciler) Reconcile(ctx context.Context, _ ctrl.Request) (ctrl.Result
 	if err != nil {
 		return ctrl.Result{}, fmt.Errorf("read ValidatingWebhookConfiguration %s: %w", gate.ConfigurationName, err)
 	}
-	wanted := r.entries(live, record, rules)
+	wanted, used := r.entries(live, record, rules)
 	if wanted == nil {
 		return ctrl.Result{}, nil // what is missing says when it is there
 	}
 	again := ctrl.Result{}
-	anew := func() []admissionregistrationv1.ValidatingWebhook { return r.entries(live, record, rules) }
+	anew := func() []admissionregistrationv1.ValidatingWebhook {
+		wanted, _ := r.entries(live, record, rules)
+		return wanted
+	}
 	if record == nil { // who opened all gates does not wait
-		sure, err := r.cautious(ctx, live, wanted, rules, seen)
+		sure, err := r.cautious(ctx, live, wanted, used, rules, seen)
 		if err != nil {
 			return ctrl.Result{}, err
 		}
@@ -173,9 +176,11 @@ func (r *Reconciler) Reconcile(ctx context.Context, _ ctrl.Request) (ctrl.Result
 		return r.refused(ctx, live, rules, wanted, refusal)
 	}
 	r.refusals.Forget(rule.Key{})
-	r.moves.written(r.Clock.Now())
+	if again.RequeueAfter == 0 { // or what moves has not moved yet
+		r.moves.written(r.Clock.Now())
+		again.RequeueAfter = r.moves.next(r.Clock.Now())
+	}
 	r.tell(rules)
-	again.RequeueAfter = sooner(again.RequeueAfter, r.moves.next(r.Clock.Now()))
 	for _, rule := range rules {
 		again.RequeueAfter = sooner(again.RequeueAfter, rule.again)
 	}
@@ -233,9 +238,11 @@ func (r *Reconciler) refusedAll(rules []*ruled, refusal *policy.Refusal) ctrl.Re
 }
 
 // cautious is how the entries are computed where the cache has other rules than the API server:
-// what is live stays, and what comes need not wait. It is nil where there is no need to.
+// what is live stays, and what comes is only by rules that are not stale, as one of those may be
+// gone, or suspended, and an old cache would have it refuse again. It is nil where there is no
+// need to.
 func (r *Reconciler) cautious(ctx context.Context, live *admissionregistrationv1.ValidatingWebhookConfiguration, wanted []admissionregistrationv1.ValidatingWebhook,
-	rules []*ruled, seen map[rule.Key]version,
+	used []*rule.Rule, rules []*ruled, seen map[rule.Key]version,
 ) (func() []admissionregistrationv1.ValidatingWebhook, error) {
 	if !drops(live.Webhooks, wanted) && !drops(wanted, live.Webhooks) {
 		return nil, nil //nolint:nilnil // there is none
@@ -244,38 +251,18 @@ func (r *Reconciler) cautious(ctx context.Context, live *admissionregistrationv1
 	if err != nil || stale.Len() == 0 {
 		return nil, err
 	}
-	return func() []admissionregistrationv1.ValidatingWebhook {
-		return keeping(live.Webhooks, r.sure(live, r.entries(live, nil, rules), rules, stale), r.Certificates.Bundle())
-	}, nil
-}
-
-// sure are the entries without what only stale rules have come: one may be gone, or suspended,
-// and an old cache would have it refuse again.
-func (r *Reconciler) sure(live *admissionregistrationv1.ValidatingWebhookConfiguration, wanted []admissionregistrationv1.ValidatingWebhook,
-	rules []*ruled, stale sets.Set[rule.Key],
-) []admissionregistrationv1.ValidatingWebhook {
-	unsure := sets.Set[string]{}
-	for key, entry := range r.moves.now {
-		if i := indexOf(wanted, entry); stale.Has(key) && i >= 0 && drops(wanted[i:i+1], live.Webhooks) {
-			unsure.Insert(entry)
-		}
-	}
 	for _, one := range rules {
-		if unsure.Has(r.moves.now[one.key]) {
+		if stale.Has(one.key) && !one.inForce && one.report.Enforced == metav1.ConditionTrue {
 			one.report.Enforced, one.report.Reason = metav1.ConditionUnknown, v1alpha1.ReasonSyncing
-			one.report.Message = "waits for the rules of its webhook as the API server has them now"
+			one.report.Message = "waits for the rule as the API server has it now"
 		}
 	}
-	var out []admissionregistrationv1.ValidatingWebhook
-	for i := range wanted {
-		if !unsure.Has(wanted[i].Name) {
-			out = append(out, wanted[i])
-		} else if j := indexOf(live.Webhooks, wanted[i].Name); j >= 0 {
-			wanted[i].Rules = live.Webhooks[j].Rules
-			out = append(out, wanted[i])
-		}
-	}
-	return out
+	sure := slices.DeleteFunc(slices.Clone(used), func(one *rule.Rule) bool { return stale.Has(one.Key()) })
+	return func() []admissionregistrationv1.ValidatingWebhook {
+		opts := r.options(live)
+		comes := append(policy.CompileWebhooks(sure, opts).Entries, policy.ValidateWebhook(opts))
+		return trusted(keeping(live.Webhooks, comes, r.Certificates.Bundle()), live, r.Certificates.Bundle())
+	}, nil
 }
 
 // unlocked returns who has opened all gates, nil where nobody has.
@@ -292,39 +279,48 @@ func (r *Reconciler) unlocked(ctx context.Context) (*gate.Record, error) {
 	return record, nil
 }
 
-// entries are what is to be in the configuration, and in the reports of the
-// rules what that means for each. They are nil while it cannot be said.
-func (r *Reconciler) entries(live *admissionregistrationv1.ValidatingWebhookConfiguration, record *gate.Record, rules []*ruled) []admissionregistrationv1.ValidatingWebhook {
+// options of a compilation beside what is live.
+func (r *Reconciler) options(live *admissionregistrationv1.ValidatingWebhookConfiguration) policy.WebhookOptions {
+	bundle := r.Certificates.Bundle()
+	opts := policy.WebhookOptions{
+		Recovery: r.Recovery,
+		Served:   append(r.Objects.Paths(), policy.Asked(live.Webhooks, r.Objects.Down)...),
+		Client:   r.client(bundle), BundleSize: certs.BundleSize(bundle), Refused: r.unconditional, Live: sets.Set[string]{},
+	}
+	for i := range live.Webhooks {
+		opts.Live.Insert(live.Webhooks[i].Name)
+	}
+	return opts
+}
+
+// entries are what is to be in the configuration, by the rules that are used, and in the
+// reports of the rules what that means for each. They are nil while it cannot be said.
+func (r *Reconciler) entries(live *admissionregistrationv1.ValidatingWebhookConfiguration, record *gate.Record, rules []*ruled) (
+	wanted []admissionregistrationv1.ValidatingWebhook, used []*rule.Rule,
+) {
 	if r.Off {
 		for _, rule := range rules {
 			rule.refused(v1alpha1.ReasonNeedsWebhook, fmt.Sprintf("the API server cannot evaluate %s, and this Mainstay runs without its webhook (--webhook-addr)",
 				strings.Join(rule.rule.Beyond(), " and ")))
 		}
-		return []admissionregistrationv1.ValidatingWebhook{}
+		return []admissionregistrationv1.ValidatingWebhook{}, nil
 	}
 	if !r.Objects.Discovered() {
 		// Every rule would seem to match nothing.
 		r.holdAll(rules, "waits for what the API server serves")
-		return nil
+		return nil, nil
 	}
-	bundle := r.Certificates.Bundle()
-	opts := policy.WebhookOptions{
-		Recovery: r.Recovery,
-		Served:   append(r.Objects.Paths(), policy.Asked(live.Webhooks, r.Objects.Down)...), Client: r.client(bundle), BundleSize: certs.BundleSize(bundle), Refused: r.unconditional,
-	}
+	bundle, opts := r.Certificates.Bundle(), r.options(live)
 	out := []admissionregistrationv1.ValidatingWebhook{policy.ValidateWebhook(opts)}
 	if record != nil {
 		r.moves = moves{now: map[rule.Key]string{}}
 		for _, rule := range rules {
 			rule.refused(v1alpha1.ReasonUnlocked, record.String()+"; mainstay lock closes the gates again")
 		}
-		return trusted(out, live, bundle)
+		return trusted(out, live, bundle), nil
 	}
-	opts.Live = sets.Set[string]{}
-	for i := range live.Webhooks {
-		opts.Live.Insert(live.Webhooks[i].Name)
-	}
-	compiled := policy.CompileWebhooks(r.usable(rules), opts)
+	used = r.usable(rules)
+	compiled := policy.CompileWebhooks(used, opts)
 	for _, rule := range rules {
 		switch {
 		case compiled.NoRoom.Has(rule.key):
@@ -336,7 +332,7 @@ func (r *Reconciler) entries(live *admissionregistrationv1.ValidatingWebhookConf
 		}
 	}
 	out = append(compiled.Entries, out...)
-	return trusted(r.moves.keep(compiled, out, live, bundle, r.Clock.Now()), live, bundle)
+	return trusted(r.moves.keep(compiled, out, live, bundle, r.Clock.Now()), live, bundle), used
 }
 
 // trusted are the entries as they can be without a certificate: one that has no bundle is

@@ -235,6 +235,9 @@ func TestEntriesAreNotMadeOnTheWordOfAnOldCache(t *testing.T) {
 	beside := counting("b", 1)
 	beside.Name, beside.UID = "c", "uid-2"
 	beside.Spec.MatchConstraints.ResourceRules[0].Resources = []string{"services"}
+	comes := counting("b", 1)
+	comes.Name, comes.UID = "d", "uid-3"
+	comes.Spec.MatchConstraints.ResourceRules[0].Resources = []string{"configmaps"}
 	for name, tc := range map[string]struct {
 		cached, stored []client.Object
 		want           []string // the rules that are asked about, by their resources
@@ -246,6 +249,7 @@ func TestEntriesAreNotMadeOnTheWordOfAnOldCache(t *testing.T) {
 		"it was made anew":          {[]client.Object{rule, other}, []client.Object{anew, other}, []string{"pods"}, true},
 		"it shares another's entry": {[]client.Object{beside, other}, []client.Object{other}, []string{"pods"}, true},
 		"another one is there":      {[]client.Object{other}, []client.Object{rule, other}, []string{"pods"}, false},
+		"it is gone, and one comes": {[]client.Object{beside, other, comes}, []client.Object{other, comes}, []string{"configmaps", "pods"}, true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -263,6 +267,11 @@ func TestEntriesAreNotMadeOnTheWordOfAnOldCache(t *testing.T) {
 			}
 			if diff := cmp.Diff(tc.want, got); diff != "" {
 				t.Errorf("asked about (-want +got):\n%s", diff)
+			}
+			for _, obj := range tc.stored {
+				if report, said := p.Report(rulecontroller.KeyOf(obj)); said && obj.GetName() != rule.Name && report.Enforced != metav1.ConditionTrue {
+					t.Errorf("of %s, which the cache has as it is, it is said %+v", obj.GetName(), report)
+				}
 			}
 			report, _ := p.Report(rulecontroller.KeyOf(tc.cached[0]))
 			if unsure := report.Reason == v1alpha1.ReasonSyncing; unsure != tc.wantUnsure || unsure && result.RequeueAfter != behind {
@@ -287,8 +296,11 @@ func TestWhatComesWaitsForNothingThatGoes(t *testing.T) {
 	suspended := counting("a", 2)
 	suspended.Spec.Suspend = true
 	p := newPlane(t, former.live, []client.Object{suspended, other}, []client.Object{counting("a", 3), other})
-	p.reconcile(t)
-	p.clock.Step(policy.Settling)
+	// What is there is a former leader's: it goes no sooner than some seconds after what comes.
+	for range 2 {
+		p.reconcile(t)
+		p.clock.Step(policy.Settling)
+	}
 	if result := p.reconcile(t); result.RequeueAfter != behind || indexOf(p.live.Webhooks, old) < 0 || len(p.written) != 3 {
 		t.Errorf("entries %v, again after %s; want %s, one more, and that about Mainstay's own kinds", p.written, result.RequeueAfter, old)
 	}
