@@ -34,8 +34,7 @@ type availability struct {
 	servers []*ctrlmanager.Server
 }
 
-// newAvailability wires it. The Secret is kept from here on; serves is for whoever adds
-// the webhook's server.
+// newAvailability wires it. The Secret is kept from here on; serve adds the webhook's server.
 func newAvailability(mgr ctrlmanager.Manager, cfg *rest.Config, opts Options, heard *health.Heard, steady clock.WithTicker) (*availability, error) {
 	a := &availability{drainer: &health.Drainer{}, steady: steady, checks: map[string]healthz.Checker{}}
 	a.checks["draining"] = func(*http.Request) error { return a.drainer.Check() }

@@ -40,7 +40,7 @@ func TestLostLeaseAnswersOn(t *testing.T) {
 	lease := &coordinationv1.Lease{ObjectMeta: metav1.ObjectMeta{Namespace: ownNamespace, Name: manager.LeaseName}}
 	edit(t, e, lease, func(l *coordinationv1.Lease) { l.Spec.HolderIdentity = new("robber") })
 	eventually(t, opts.RenewDeadline+takeUp, func(ctx context.Context) (bool, string) {
-		code, said := readyz(ctx, "http://"+opts.HealthAddr)
+		code, said := readyz(ctx, opts.HealthAddr, "")
 		return code == http.StatusServiceUnavailable && strings.Contains(said, "[-]draining failed"), fmt.Sprint(code, " ", said)
 	})
 	asked := 0
@@ -66,9 +66,10 @@ func TestLostLeaseAnswersOn(t *testing.T) {
 	}
 }
 
-// readyz is what a kubelet hears.
-func readyz(ctx context.Context, url string) (code int, said string) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url+"/readyz", http.NoBody)
+// readyz is what a replica says of its readiness, of one check where that is named; the code is
+// 0 where nobody answers.
+func readyz(ctx context.Context, addr, check string) (code int, said string) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+addr+"/readyz/"+check, http.NoBody)
 	if err != nil {
 		return 0, err.Error()
 	}

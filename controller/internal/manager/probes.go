@@ -31,7 +31,7 @@ func newProbes(opts Options, checks map[string]healthz.Checker) (*ctrlmanager.Se
 		mux.Handle(path+"/", handler)
 	}
 	return &ctrlmanager.Server{
-		Name: "health probe", Listener: listener, ShutdownTimeout: new(probeTimeout / 10),
+		Name: "health probe", Listener: listener, ShutdownTimeout: new(time.Second),
 		Server: &http.Server{Handler: mux, ReadTimeout: probeTimeout, WriteTimeout: probeTimeout, MaxHeaderBytes: maxHeader},
 	}, nil
 }

@@ -53,16 +53,8 @@ func TestStopInTwoSteps(t *testing.T) {
 		return cmd, func() int {
 			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 			defer cancel()
-			req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+healthAddr+"/readyz/draining", http.NoBody)
-			if err != nil {
-				t.Fatal(err)
-			}
-			resp, err := http.DefaultClient.Do(req)
-			if err != nil {
-				return 0
-			}
-			_ = resp.Body.Close()
-			return resp.StatusCode
+			code, _ := readyz(ctx, healthAddr, "draining")
+			return code
 		}
 	}
 	leads := func(name string) func(string) bool { return func(got string) bool { return got == name } }

@@ -3,7 +3,6 @@ package manager_test
 import (
 	"context"
 	"fmt"
-	"net"
 	"slices"
 	"strings"
 	"testing"
@@ -30,14 +29,7 @@ import (
 // address.
 func withWebhook(t *testing.T, podName string) manager.Options {
 	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	address := listener.Addr().String()
-	if err := listener.Close(); err != nil {
-		t.Fatal(err)
-	}
+	address := freePort(t)
 	opts := options(podName)
 	opts.WebhookAddr, opts.WebhookURL = address, "https://"+address
 	return opts

@@ -11,7 +11,6 @@ import (
 	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/util/sets"
-	"k8s.io/utils/ptr"
 
 	"github.com/mainstay-dev/mainstay/controller/api/v1alpha1"
 	"github.com/mainstay-dev/mainstay/controller/internal/gate"
@@ -156,32 +155,6 @@ func EntrySize(entry *admissionregistrationv1.ValidatingWebhook, bundle int) int
 		return maxConfiguration // it cannot be stored either
 	}
 	return len(text)
-}
-
-// Asked are the resources of some groups and versions that entries ask about. What the API
-// server serves of a group that is down, a leader that is new cannot know otherwise: its gates
-// would open.
-func Asked(live []admissionregistrationv1.ValidatingWebhook, of func(schema.GroupVersion) bool) []rule.APIResource {
-	var out []rule.APIResource
-	for i := range live {
-		for _, asked := range live[i].Rules {
-			for _, group := range asked.APIGroups {
-				for _, version := range asked.APIVersions {
-					gv := schema.GroupVersion{Group: group, Version: version}
-					if !of(gv) {
-						continue
-					}
-					for _, resource := range asked.Resources {
-						out = append(out, rule.APIResource{
-							GroupVersionResource: gv.WithResource(resource), Preferred: true,
-							Namespaced: ptr.Deref(asked.Scope, "") == admissionregistrationv1.NamespacedScope,
-						})
-					}
-				}
-			}
-		}
-	}
-	return out
 }
 
 // entryName is a DNS name, as the API server wants it.

@@ -15,6 +15,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/sets"
 	"k8s.io/utils/ptr"
@@ -181,6 +182,24 @@ func questions(rule admissionregistrationv1.RuleWithOperations) []question {
 			for _, version := range rule.APIVersions {
 				for _, resource := range rule.Resources {
 					out = append(out, question{scope, operation, group, version, resource})
+				}
+			}
+		}
+	}
+	return out
+}
+
+// asked are the resources that entries ask about of groups and versions that are down. What the
+// API server serves of those, a leader that is new cannot know otherwise: its gates would open.
+func asked(live []admissionregistrationv1.ValidatingWebhook, down func(schema.GroupVersion) bool) []rule.APIResource {
+	var out []rule.APIResource
+	for i := range live {
+		for _, about := range live[i].Rules {
+			for _, q := range questions(about) {
+				if gv := (schema.GroupVersion{Group: q.group, Version: q.version}); down(gv) {
+					out = append(out, rule.APIResource{
+						GroupVersionResource: gv.WithResource(q.resource), Preferred: true, Namespaced: q.scope == admissionregistrationv1.NamespacedScope,
+					})
 				}
 			}
 		}

@@ -259,9 +259,9 @@ func (r *Reconciler) cautious(ctx context.Context, live *admissionregistrationv1
 	}
 	sure := slices.DeleteFunc(slices.Clone(used), func(one *rule.Rule) bool { return stale.Has(one.Key()) })
 	return func() []admissionregistrationv1.ValidatingWebhook {
-		opts := r.options(live)
+		bundle, opts := r.Certificates.Bundle(), r.options(live)
 		comes := append(policy.CompileWebhooks(sure, opts).Entries, policy.ValidateWebhook(opts))
-		return trusted(keeping(live.Webhooks, comes, r.Certificates.Bundle()), live, r.Certificates.Bundle())
+		return trusted(keeping(live.Webhooks, comes, bundle), live, bundle)
 	}, nil
 }
 
@@ -284,7 +284,7 @@ func (r *Reconciler) options(live *admissionregistrationv1.ValidatingWebhookConf
 	bundle := r.Certificates.Bundle()
 	opts := policy.WebhookOptions{
 		Recovery: r.Recovery,
-		Served:   append(r.Objects.Paths(), policy.Asked(live.Webhooks, r.Objects.Down)...),
+		Served:   append(r.Objects.Paths(), asked(live.Webhooks, r.Objects.Down)...),
 		Client:   r.client(bundle), BundleSize: certs.BundleSize(bundle), Refused: r.unconditional, Live: sets.Set[string]{},
 	}
 	for i := range live.Webhooks {

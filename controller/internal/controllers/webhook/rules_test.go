@@ -56,20 +56,28 @@ func (s stateOf) State(consumer string, _ schema.GroupVersionResource) informer.
 	return s.state
 }
 
-// A rule in force is not let go for what an API server says that has just started, and is
-// in the end; one that was not in force yet refuses nobody meanwhile.
-func TestUsableOutlastsAStart(t *testing.T) {
-	t.Parallel()
+// compiledRule is a generation of a rule.
+func compiledRule(t *testing.T, generation int64, of *builders.ClusterRuleBuilder) *rule.Rule {
+	t.Helper()
 	compiler, err := expr.NewCompiler(10)
 	if err != nil {
 		t.Fatal(err)
 	}
-	key := rule.Key{Kind: rule.KindClusterRule, Name: "counts"}
-	compiled, mistakes := rule.Compile(compiler, key, 1, &builders.MakeClusterRule("counts").Modes(v1alpha1.ModeAdmission).
-		Match("apps", "v1", "deployments").Refer("pods", "v1", "Pod").Validate("refs.pods.size() < 9", "").Obj().Spec)
+	obj := of.Obj()
+	compiled, mistakes := rule.Compile(compiler, rule.Key{Kind: rule.KindClusterRule, Name: obj.Name}, generation, &obj.Spec)
 	if len(mistakes) > 0 {
 		t.Fatal(mistakes)
 	}
+	return compiled
+}
+
+// A rule in force is not let go for what an API server says that has just started, and is
+// in the end; one that was not in force yet refuses nobody meanwhile.
+func TestUsableOutlastsAStart(t *testing.T) {
+	t.Parallel()
+	compiled := compiledRule(t, 1, builders.MakeClusterRule("counts").Modes(v1alpha1.ModeAdmission).
+		Match("apps", "v1", "deployments").Refer("pods", "v1", "Pod").Validate("refs.pods.size() < 9", ""))
+	key := compiled.Key()
 	clk := clocktesting.NewFakeClock(time.Date(2026, 11, 21, 12, 0, 0, 0, time.UTC))
 	steps := []struct {
 		phase           informer.Phase
@@ -122,16 +130,9 @@ func TestUsableOutlastsAStart(t *testing.T) {
 // lasts: a leader that is new to it does not know what there was.
 func TestUsableOutlastsAnOutage(t *testing.T) {
 	t.Parallel()
-	compiler, err := expr.NewCompiler(10)
-	if err != nil {
-		t.Fatal(err)
-	}
-	key := rule.Key{Kind: rule.KindClusterRule, Name: "counts"}
-	compiled, mistakes := rule.Compile(compiler, key, 1, &builders.MakeClusterRule("counts").Modes(v1alpha1.ModeAdmission).
-		Match("apps", "v1", "deployments").Refer("widgets", "example.com/v1", "Widget").Validate("refs.widgets.size() < 9", "").Obj().Spec)
-	if len(mistakes) > 0 {
-		t.Fatal(mistakes)
-	}
+	compiled := compiledRule(t, 1, builders.MakeClusterRule("counts").Modes(v1alpha1.ModeAdmission).
+		Match("apps", "v1", "deployments").Refer("widgets", "example.com/v1", "Widget").Validate("refs.widgets.size() < 9", ""))
+	key := compiled.Key()
 	clk := clocktesting.NewFakeClock(time.Date(2026, 11, 21, 12, 0, 0, 0, time.UTC))
 	r := New(Options{Clock: clk, Objects: down{}, Consumer: func(*rule.Rule) string { return "" }, InForce: func(rule.Key) *rule.Rule { return nil }})
 	for range 3 {
@@ -151,20 +152,12 @@ func TestUsableOutlastsAnOutage(t *testing.T) {
 // refused for it, and nobody is let in.
 func TestUsableKeepsTheFormerGeneration(t *testing.T) {
 	t.Parallel()
-	compiler, err := expr.NewCompiler(10)
-	if err != nil {
-		t.Fatal(err)
-	}
-	key := rule.Key{Kind: rule.KindClusterRule, Name: "counts"}
 	compile := func(generation int64, kind string) *rule.Rule {
-		compiled, mistakes := rule.Compile(compiler, key, generation, &builders.MakeClusterRule("counts").Modes(v1alpha1.ModeAdmission).
-			Match("apps", "v1", "deployments").Refer("them", "v1", kind).Validate("refs.them.size() < 9", "").Obj().Spec)
-		if len(mistakes) > 0 {
-			t.Fatal(mistakes)
-		}
-		return compiled
+		return compiledRule(t, generation, builders.MakeClusterRule("counts").Modes(v1alpha1.ModeAdmission).
+			Match("apps", "v1", "deployments").Refer("them", "v1", kind).Validate("refs.them.size() < 9", ""))
 	}
 	former := compile(1, "Pod")
+	key := former.Key()
 	for name, tc := range map[string]struct {
 		kind         string
 		phase        informer.Phase
